@@ -1,0 +1,153 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import { DevStackError } from './errors.ts';
+import { freePort } from './free-port.ts';
+import { ensureKafkaJars, findJava, publish } from './kafka-jars.ts';
+import { kafkaSettings } from './settings.ts';
+import { type StackHost, tailOf } from './stack-host.ts';
+
+const clusterId = 'b3JkZXJzLWRldi1zdGFjaw'; // any 16 bytes in base64url
+
+/** Small and quick to start rather than fast in the long run: a test broker lives for minutes. */
+const jvmOptions = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+
+const log4jConfig = `Configuration:
+  Appenders:
+    Console: { name: STDOUT, PatternLayout: { pattern: "[%d] %p %m (%c)%n" } }
+  Loggers:
+    Root: { level: INFO, AppenderRef: [{ ref: STDOUT }] }
+`;
+
+/** Starts one Kafka node (KRaft, broker and controller) on free ports. */
+export async function startEmbeddedKafka(
+  host: StackHost,
+): Promise<{ brokers: string[]; stop(): Promise<void> }> {
+  const java = findJava();
+  if (!java) throw new DevStackError('DEV_STACK_IMPOSSIBLE', 'Java 17 or later is needed for Kafka.');
+  const cacheDir = await ensureKafkaJars(host);
+  host.log('starting Kafka');
+  const workDir = join(host.paths.data, 'kafka');
+  const dataDir = join(workDir, 'data');
+  const log4j = join(workDir, 'log4j2.yaml');
+  const properties = join(workDir, 'server.properties');
+  const port = await freePort();
+  mkdirSync(workDir, { recursive: true });
+  writeFileSync(log4j, log4jConfig);
+  writeFileSync(properties, serverProperties({ port, controllerPort: await freePort(), dataDir }));
+
+  const classPath = ['-cp', join(cacheDir, 'libs', '*'), `-Dlog4j2.configurationFile=${log4j}`];
+  const runJava = (name: string, log: string, options: string[]) => {
+    const logFile = openSync(log, 'w');
+    const all = [...jvmOptions, ...classPath, ...options];
+    const child = spawn(java.command, all, { stdio: ['ignore', logFile, logFile] });
+    host.track(name, child);
+    closeSync(logFile);
+    return child;
+  };
+
+  const formatted = join(cacheDir, 'formatted');
+  if (!existsSync(formatted)) {
+    const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+    const [code] = await once(runJava('kafka-format', host.paths.kafkaLog, tool), 'exit');
+    if (code !== 0) throw notStarted(host);
+    publishCopy(dataDir, formatted);
+  } else cpSync(formatted, dataDir, { recursive: true });
+
+  const classes = classArchive(cacheDir, java.version);
+  const broker = runJava('kafka', host.paths.kafkaLog, [...classes.jvmOptions, 'kafka.Kafka', properties]);
+  const brokers = [`127.0.0.1:${port}`];
+  const deadline = Date.now() + 120_000;
+  while (!(await answers(brokers))) {
+    if (broker.exitCode !== null || broker.signalCode !== null || Date.now() > deadline)
+      throw notStarted(host);
+    await sleep(100);
+  }
+  return { brokers, stop: () => classes.stop(broker) };
+}
+
+/**
+ * Classes parsed once and shared afterwards halve the broker's start. The first broker ever writes the archive
+ * while it shuts down in order; later ones are killed, since their data is thrown away.
+ */
+function classArchive(cacheDir: string, javaVersion: string) {
+  const archive = join(cacheDir, `classes-${javaVersion}.jsa`);
+  const quiet = ['-Xlog:cds=off', '-Xlog:cds+dynamic=off'];
+  if (existsSync(archive))
+    return {
+      jvmOptions: [`-XX:SharedArchiveFile=${archive}`, ...quiet],
+      stop: async (broker: ChildProcess) => void broker.kill('SIGKILL'),
+    };
+  const building = `${archive}.${process.pid}`;
+  return {
+    jvmOptions: [`-XX:ArchiveClassesAtExit=${building}`, ...quiet],
+    stop: async (broker: ChildProcess) => {
+      const exited = once(broker, 'exit');
+      broker.kill('SIGTERM');
+      await Promise.race([exited, sleep(30_000)]);
+      if (existsSync(building) && broker.exitCode !== null) renameSync(building, archive);
+      rmSync(building, { force: true });
+    },
+  };
+}
+
+/** Keeps a freshly formatted data directory, so that later stacks copy it in no time. */
+function publishCopy(dataDir: string, final: string): void {
+  const building = `${final}.${process.pid}`;
+  cpSync(dataDir, building, { recursive: true });
+  publish(building, final);
+  rmSync(building, { recursive: true, force: true });
+}
+
+function notStarted(host: StackHost): DevStackError {
+  const log = tailOf(host.paths.kafkaLog);
+  return new DevStackError('DEV_STACK_START_FAILED', `Kafka did not start. Its log:\n${log}`);
+}
+
+async function answers(brokers: string[]): Promise<boolean> {
+  const kafka = new Kafka({
+    brokers,
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1_000,
+    retry: { retries: 0 },
+  });
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    const { brokers: alive, controller } = await admin.describeCluster();
+    return alive.length > 0 && controller !== null;
+  } catch {
+    return false;
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
+}
+
+function serverProperties(o: { port: number; controllerPort: number; dataDir: string }): string {
+  return Object.entries({
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${o.controllerPort}`,
+    listeners: `PLAINTEXT://127.0.0.1:${o.port},CONTROLLER://127.0.0.1:${o.controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${o.port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'log.dirs': o.dataDir,
+    ...kafkaSettings,
+  })
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+}

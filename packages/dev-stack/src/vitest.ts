@@ -1,0 +1,28 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/**
+ * The vitest configuration of every package: project `unit` (`*.unit.test.ts`) needs no server, project
+ * `integration` (`*.int.test.ts`) runs against the shared development stack.
+ */
+export function packageTests(): ViteUserConfig {
+  const shared = { testTimeout: 60_000, hookTimeout: 120_000, restoreMocks: true };
+  return defineConfig({
+    test: {
+      maxWorkers: 2,
+      passWithNoTests: false,
+      reporters: ['default', 'json'],
+      outputFile: { json: '.reports/vitest.json' },
+      projects: [
+        { test: { ...shared, name: 'unit', include: ['test/**/*.unit.test.ts'] } },
+        {
+          test: {
+            ...shared,
+            name: 'integration',
+            include: ['test/**/*.int.test.ts'],
+            globalSetup: ['@orders/dev-stack/vitest-global-setup'],
+          },
+        },
+      ],
+    },
+  });
+}
