@@ -1,0 +1,17 @@
+import { databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
+import { Type } from 'typebox';
+
+const Config = Type.Object({
+  ...serviceConfig,
+  ...databaseConfig,
+  ...kafkaConfig,
+  /** How long a relay may be silent before the others take its buckets. */
+  RELAY_LEASE_MS: Type.Integer({ default: 10_000, minimum: 500 }),
+  /** Longest wait for new events when no wake-up comes. */
+  RELAY_POLL_INTERVAL_MS: Type.Integer({ default: 500, minimum: 10 }),
+  /** Events of one bucket that are published at once, at most. */
+  RELAY_BATCH_SIZE_MAX: Type.Integer({ default: 500, minimum: 1, maximum: 5000 }),
+});
+
+/** The environment, validated and frozen. @throws ConfigError naming every problem */
+export const readConfig = () => loadConfig(Config);

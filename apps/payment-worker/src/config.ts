@@ -1,0 +1,32 @@
+import { databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
+import { Type } from 'typebox';
+
+const ms = (defaultMs: number, minimum = 1) => Type.Integer({ default: defaultMs, minimum });
+
+const Config = Type.Object({
+  ...serviceConfig,
+  ...databaseConfig,
+  ...kafkaConfig,
+  CONSUMER_GROUP: Type.String({ default: 'payment-worker', minLength: 1 }),
+  /** After this silence Kafka gives the worker's partitions to another. */
+  KAFKA_SESSION_TIMEOUT_MS: ms(30_000, 500),
+  GATEWAY_URL: Type.String({ minLength: 1 }),
+  /** One call to the gateway; far shorter than the lease. */
+  GATEWAY_TIMEOUT_MS: ms(10_000),
+  /** How long the gateway answers a repeated key with the first answer. */
+  GATEWAY_KEY_LIFETIME_MS: ms(24 * 3600_000),
+  /** No call starts in this last part of the key's lifetime. */
+  GATEWAY_KEY_LIFETIME_MARGIN_MS: ms(3600_000),
+  /** How long a claimed payment is this worker's alone. */
+  PAYMENT_LEASE_MS: ms(60_000),
+  PAYMENT_CONCURRENCY_MAX: Type.Integer({ default: 32, minimum: 1, maximum: 1000 }),
+  PAYMENT_BACKOFF_BASE_MS: ms(1000),
+  PAYMENT_BACKOFF_MAX_MS: ms(60_000),
+  /** A payment whose outcome is still unknown after this goes to REVIEW. */
+  PAYMENT_DEADLINE_MS: ms(24 * 3600_000),
+  PAYMENT_POLL_INTERVAL_MS: ms(500),
+  PAYMENT_SWEEP_INTERVAL_MS: ms(5000),
+});
+
+/** The environment, validated and frozen. @throws ConfigError naming every problem */
+export const readConfig = () => loadConfig(Config);
