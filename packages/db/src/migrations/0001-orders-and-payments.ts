@@ -20,8 +20,10 @@ const orders = sql`
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp()
   )`;
 
-// For the sweeper: orders whose event never led to a payment.
-const ordersCreated = sql`CREATE INDEX orders_created ON orders (created_at) WHERE state = 'CREATED'`;
+// For the sweeper: orders whose event never led to a payment, or whose capture never reached them.
+const ordersUnsettled = sql`
+  CREATE INDEX orders_unsettled ON orders (created_at)
+    WHERE state IN ('CREATED', 'PAYMENT_PENDING', 'CANCEL_PENDING')`;
 
 const orderEvents = sql`
   CREATE TABLE order_events (
@@ -90,7 +92,9 @@ const payments = sql`
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp()
   )`;
-const paymentsDue = sql`CREATE INDEX payments_due ON payments (next_at) WHERE state IN ('DUE', 'WAIT')`;
+// By tenant first: a claim takes the tenants in turn, so that none waits behind another's backlog.
+const paymentsDue = sql`
+  CREATE INDEX payments_due ON payments (tenant_id, next_at) WHERE state IN ('DUE', 'WAIT')`;
 const paymentsLeased = sql`CREATE INDEX payments_leased ON payments (lease_until) WHERE state = 'LEASED'`;
 
 const paymentAttempts = sql`
@@ -162,7 +166,7 @@ const firstAppSchema = sql`INSERT INTO app_schema (min_app_schema) VALUES (1)`;
 /** Orders, their history, the API's keys, payments, and the schema's own record. */
 export const ordersAndPayments = expand([
   orders,
-  ordersCreated,
+  ordersUnsettled,
   orderEvents,
   idempotencyKeys,
   idempotencyKeysExpiry,
