@@ -1,6 +1,6 @@
 import pino from 'pino';
 import type { LogLevel } from './config.ts';
-import { redact } from './redaction.ts';
+import { redact, redacted, secretPaths } from './redaction.ts';
 
 /** What our libraries log to; each declares it itself. Fields first, then the sentence. */
 export interface Logger {
@@ -29,6 +29,8 @@ export function createLogger(options: {
         level: (level) => ({ level }),
         log: (fields) => redact(fields) as Record<string, unknown>,
       },
+      // The formatter does not see what a child logger is bound to; these paths do.
+      redact: { paths: [...secretPaths], censor: redacted },
       // redact() has described it already.
       serializers: { err: (error) => error },
     },

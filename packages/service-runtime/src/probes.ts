@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RuntimeError } from './errors.ts';
 import type { Logger } from './logger.ts';
 
-/** A readiness question that takes longer is answered with no. */
-const readyTimeoutMs = 2000;
+/** A readiness question that takes longer is answered with no: just before Kubernetes's own time-out of 1 s. */
+const readyTimeoutMs = 900;
 
 /** The running probes. */
 export interface Probes {

@@ -14,6 +14,22 @@ const secretNames = new Set([
   'paymentmethod',
 ]);
 
+/** The same names as paths of pino's, in the styles in which we write them. */
+export const secretPaths = [
+  'authorization',
+  'cookie',
+  'apiKey',
+  'api_key',
+  'password',
+  'secret',
+  'token',
+  'databaseUrl',
+  'DATABASE_URL',
+  'connectionString',
+  'paymentMethod',
+  'payment_method',
+];
+
 /** What stands in the place of a secret. */
 export const redacted = '[redacted]';
 
@@ -21,7 +37,7 @@ export const redacted = '[redacted]';
 const depthMax = 8;
 
 /**
- * A copy of what is to be logged: secret fields replaced at any depth, credentials taken out of URLs, errors reduced
+ * A copy of what is to be logged: secret fields of plain objects replaced at any depth, credentials taken out of URLs, errors reduced
  * to type, code, message, stack and cause (drivers attach rows, URLs and whole requests to theirs).
  */
 export function redact(value: unknown, depth = 0): unknown {
@@ -30,12 +46,17 @@ export function redact(value: unknown, depth = 0): unknown {
   if (depth > depthMax) return '[too deep]';
   if (value instanceof Error) return describeError(value, depth);
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1));
-  if ('toJSON' in value || ArrayBuffer.isView(value)) return value;
+  if (!isPlain(value)) return value; // a Date, or a request that a serializer is still to shorten
   const copy: Record<string, unknown> = {};
   for (const [name, field] of Object.entries(value))
     copy[name] = isSecret(name) ? redacted : redact(field, depth + 1);
   return copy;
 }
+
+const isPlain = (value: object): boolean => {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+};
 
 const isSecret = (name: string): boolean => secretNames.has(name.toLowerCase().replaceAll(/[-_]/g, ''));
 
