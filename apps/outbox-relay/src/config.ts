@@ -1,5 +1,5 @@
 import { databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 
 const Config = Type.Object({
   ...serviceConfig,
@@ -13,5 +13,8 @@ const Config = Type.Object({
   RELAY_BATCH_SIZE_MAX: Type.Integer({ default: 500, minimum: 1, maximum: 5000 }),
 });
 
+/** What the relay is told by its environment. */
+export type RelayConfig = Readonly<Static<typeof Config>>;
+
 /** The environment, validated and frozen. @throws ConfigError naming every problem */
-export const readConfig = () => loadConfig(Config);
+export const readConfig = (): RelayConfig => loadConfig(Config);

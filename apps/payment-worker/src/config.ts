@@ -1,5 +1,5 @@
-import { databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
-import { Type } from 'typebox';
+import { ConfigError, databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
+import { type Static, Type } from 'typebox';
 
 const ms = (defaultMs: number, minimum = 1) => Type.Integer({ default: defaultMs, minimum });
 
@@ -28,5 +28,31 @@ const Config = Type.Object({
   PAYMENT_SWEEP_INTERVAL_MS: ms(5000),
 });
 
-/** The environment, validated and frozen. @throws ConfigError naming every problem */
-export const readConfig = () => loadConfig(Config);
+/** What the worker is told by its environment. */
+export type WorkerConfig = Readonly<Static<typeof Config>>;
+
+/**
+ * The environment, validated and frozen.
+ * @throws ConfigError naming every problem, also where two settings contradict each other
+ */
+export function readConfig(): WorkerConfig {
+  const config = loadConfig(Config);
+  const problems = contradictions(config);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/** The protocol rests on: one call ≪ the lease ≪ the last moment at which a key may be sent. */
+function contradictions(config: WorkerConfig): string[] {
+  const problems: string[] = [];
+  const lastSendMs = config.GATEWAY_KEY_LIFETIME_MS - config.GATEWAY_KEY_LIFETIME_MARGIN_MS;
+  if (config.GATEWAY_TIMEOUT_MS >= config.PAYMENT_LEASE_MS)
+    problems.push('GATEWAY_TIMEOUT_MS must be less than PAYMENT_LEASE_MS');
+  if (config.PAYMENT_LEASE_MS >= lastSendMs)
+    problems.push(
+      'PAYMENT_LEASE_MS must be less than GATEWAY_KEY_LIFETIME_MS - GATEWAY_KEY_LIFETIME_MARGIN_MS',
+    );
+  if (config.PAYMENT_BACKOFF_BASE_MS > config.PAYMENT_BACKOFF_MAX_MS)
+    problems.push('PAYMENT_BACKOFF_BASE_MS must not be more than PAYMENT_BACKOFF_MAX_MS');
+  return problems;
+}

@@ -1,0 +1,11 @@
+import { configOrExit, createLogger, runService } from '@orders/service-runtime';
+import { readConfig } from './config.ts';
+import { service, startWorkerService } from './worker-service.ts';
+
+const config = configOrExit(service, readConfig);
+const logger = createLogger({ service, level: config.LOG_LEVEL });
+await runService({
+  logger,
+  shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS,
+  start: () => startWorkerService(config, logger),
+});
