@@ -187,6 +187,9 @@ export interface ProcessedEventsTable {
   event_id: ReadOnly<string>;
   worker_id: ReadOnly<string>;
   processed_at: ReadOnly<Date>;
+  topic: ReadOnly<string | null>;
+  partition: ReadOnly<number | null>;
+  offset: ReadOnly<number | null>;
 }
 
 /** The consumer library's dead letters, to be read. */
@@ -199,10 +202,11 @@ export interface DeadLetterEventsTable {
   offset: ReadOnly<number | null>;
   key: ReadOnly<Buffer | null>;
   value: ReadOnly<Buffer | null>;
-  headers: ReadOnly<Record<string, unknown> | null>;
+  headers: ReadOnly<Record<string, unknown>>;
   payload: ReadOnly<Record<string, unknown> | null>;
   reason: ReadOnly<string>;
   attempts: ReadOnly<number>;
+  round: ReadOnly<number>;
   state: ReadOnly<string>;
   failed_at: ReadOnly<Date>;
 }

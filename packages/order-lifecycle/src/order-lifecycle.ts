@@ -40,12 +40,13 @@ export type TransitionResult =
 
 /** Writes of orders. Every change, its `order_events` row and its outbox event share the caller's transaction. */
 export interface OrderLifecycle {
-  /** Inserts orders in state CREATED, version 1. */
+  /** Inserts orders in state CREATED, version 1; results in the order given. At most 5,000 at once. */
   createOrders(tx: Tx, orders: readonly NewOrder[]): Promise<OrderChange[]>;
   /**
    * Decides and writes one command per order, set-based, results in the order of the requests.
-   * An order that another transaction changed meanwhile is read again and decided again.
-   * @throws LifecycleError `LIFECYCLE_ORDER_NOT_FOUND`, `LIFECYCLE_CONTENDED`
+   * An order that another transaction changed meanwhile is read again and decided again. The rows are locked in
+   * the order of their ids, so that calls with overlapping orders wait for each other and never in a circle.
+   * @throws LifecycleError `LIFECYCLE_ORDER_NOT_FOUND`, `LIFECYCLE_ORDER_TWICE`, `LIFECYCLE_CONTENDED`
    */
   transitionOrders(tx: Tx, requests: readonly TransitionRequest[]): Promise<TransitionResult[]>;
   /** {@link OrderLifecycle.transitionOrders} for one. */
@@ -83,13 +84,20 @@ export function createOrderLifecycle(deps: { outbox: Pick<Outbox, 'add'>; topic:
     return changes;
   }
 
-  async function transitionOrders(tx: Tx, requests: readonly TransitionRequest[]): Promise<TransitionResult[]> {
+  async function transitionOrders(
+    tx: Tx,
+    requests: readonly TransitionRequest[],
+  ): Promise<TransitionResult[]> {
+    refuseTwice(requests);
     const results = new Map<string, TransitionResult>();
     let open = requests;
     for (let reads = 0; open.length > 0; reads++) {
       if (reads > rereadsMax) {
         const ids = open.map((request) => request.orderId).join(', ');
-        throw new LifecycleError('LIFECYCLE_CONTENDED', `orders ${ids} changed ${reads} times while being decided`);
+        throw new LifecycleError(
+          'LIFECYCLE_CONTENDED',
+          `orders ${ids} changed ${reads} times while being decided`,
+        );
       }
       for (const result of await decideAndWrite(tx, open)) results.set(result.orderId, result);
       open = open.filter((request) => !results.has(request.orderId));
@@ -109,10 +117,25 @@ export function createOrderLifecycle(deps: { outbox: Pick<Outbox, 'add'>; topic:
   return { createOrders, transitionOrders, transitionOrder };
 }
 
+/** Two commands for one order would be decided on the same state; the second must see what the first did. */
+function refuseTwice(requests: readonly TransitionRequest[]): void {
+  const seen = new Set<string>();
+  for (const { orderId } of requests) {
+    if (seen.has(orderId)) {
+      throw new LifecycleError('LIFECYCLE_ORDER_TWICE', `order ${orderId} has two commands in one call`);
+    }
+    seen.add(orderId);
+  }
+}
+
 /** One round: read, decide, write what is still at the version that was read. Orders that moved have no result. */
 async function decideAndWrite(tx: Tx, requests: readonly TransitionRequest[]): Promise<TransitionResult[]> {
   const ids = requests.map((request) => request.orderId);
-  const rows = await tx.selectFrom('orders').selectAll().where('id', 'in', ids).execute();
+  const rows = await tx
+    .selectFrom('orders')
+    .selectAll()
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
+    .execute();
   const current = new Map(rows.map((row) => [row.id, orderOf(row)]));
 
   const refused: TransitionResult[] = [];
@@ -143,7 +166,10 @@ async function decideAndWrite(tx: Tx, requests: readonly TransitionRequest[]): P
   return [...refused, ...done];
 }
 
-type Target = { order: Order; command: OrderCommand } & Extract<ReturnType<typeof decide>, { kind: 'transition' }>;
+type Target = { order: Order; command: OrderCommand } & Extract<
+  ReturnType<typeof decide>,
+  { kind: 'transition' }
+>;
 
 /** Writes in one statement, rows locked in key order; an order that is no longer at its version is left alone. */
 async function writeTransitions(tx: Tx, targets: readonly Target[]): Promise<Order[]> {
@@ -172,20 +198,18 @@ async function writeTransitions(tx: Tx, targets: readonly Target[]): Promise<Ord
 }
 
 async function insertOrderEvents(tx: Tx, changes: readonly OrderChange[]): Promise<void> {
-  await tx
-    .insertInto('order_events')
-    .values(
-      changes.map(({ order, event }) => ({
-        order_id: order.id,
-        version: order.version,
-        event_id: event.id,
-        tenant_id: order.tenantId,
-        type: event.type,
-        data: JSON.stringify(event.data),
-        occurred_at: event.time,
-      })),
-    )
-    .execute();
+  // Arrays, not VALUES: a consumer's whole chunk may need more parameters than a statement can have (65,535).
+  await sql`
+    INSERT INTO order_events (order_id, version, event_id, tenant_id, type, data, occurred_at)
+    SELECT * FROM unnest(
+      ${changes.map(({ order }) => order.id)}::uuid[],
+      ${changes.map(({ order }) => order.version)}::int[],
+      ${changes.map(({ event }) => event.id)}::uuid[],
+      ${changes.map(({ order }) => order.tenantId)}::text[],
+      ${changes.map(({ event }) => event.type)}::text[],
+      ${changes.map(({ event }) => JSON.stringify(event.data))}::jsonb[],
+      ${changes.map(({ event }) => event.time)}::timestamptz[]
+    )`.execute(tx);
 }
 
 function rowOf(order: NewOrder, id: string) {

@@ -10,7 +10,12 @@ let testDatabase: Awaited<ReturnType<typeof createTestDatabase>>;
 let database: ReturnType<typeof createDatabase>;
 
 beforeAll(async () => {
-  testDatabase = await createTestDatabase({ template: 'orders', migrate: migrateAll });
+  testDatabase = await createTestDatabase({
+    template: 'orders',
+    migrate: async (url) => {
+      await migrateAll(url);
+    },
+  });
   database = createDatabase({ url: testDatabase.url, lockTimeoutMs: 20_000 });
 });
 afterAll(async () => {
@@ -68,7 +73,12 @@ describe('the order lifecycle', () => {
     await run(orderId, { type: 'fail', failure: { code: 'insufficient_funds', attempts: 3 } });
 
     const { order, history, outbox } = await stored(orderId);
-    expect(order).toEqual({ state: 'FAILED', version: 3, failure_code: 'insufficient_funds', failure_attempts: 3 });
+    expect(order).toEqual({
+      state: 'FAILED',
+      version: 3,
+      failure_code: 'insufficient_funds',
+      failure_attempts: 3,
+    });
     expect(history.map((event) => [event.version, event.type])).toEqual([
       [1, 'order.created.v1'],
       [2, 'order.payment_pending.v1'],
@@ -77,13 +87,22 @@ describe('the order lifecycle', () => {
     expect(outbox.map((event) => [event.id, event.type, event.payload])).toEqual(
       history.map((event) => [event.event_id, event.type, event.data]),
     );
-    expect(outbox[0]).toMatchObject({ key: 'acme:c-1', headers: { 'correlation-id': 'req-1', 'tenant-id': 'acme' } });
+    expect(outbox[0]).toMatchObject({
+      key: 'acme:c-1',
+      headers: { 'correlation-id': 'req-1', 'tenant-id': 'acme' },
+    });
   });
 
   it('refuses a command that the state does not allow, and changes nothing', async () => {
     const orderId = await createOrder();
-    expect(await run(orderId, { type: 'markPaid' })).toMatchObject({ outcome: 'refused', order: { version: 1 } });
-    expect(await stored(orderId)).toMatchObject({ order: { state: 'CREATED', version: 1 }, history: { length: 1 } });
+    expect(await run(orderId, { type: 'markPaid' })).toMatchObject({
+      outcome: 'refused',
+      order: { version: 1 },
+    });
+    expect(await stored(orderId)).toMatchObject({
+      order: { state: 'CREATED', version: 1 },
+      history: { length: 1 },
+    });
   });
 
   it('says which order does not exist', async () => {
@@ -104,7 +123,9 @@ describe('the order lifecycle', () => {
       ),
     );
     expect(results.map((result) => result.orderId)).toEqual(ids);
-    expect(results.map((result) => result.outcome)).toEqual(ids.map((_, i) => (i === 3 ? 'refused' : 'done')));
+    expect(results.map((result) => result.outcome)).toEqual(
+      ids.map((_, i) => (i === 3 ? 'refused' : 'done')),
+    );
   });
 });
 

@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { sql } from 'kysely';
+import pg from 'pg';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  createDatabase,
+  expand,
+  type MigrationReport,
+  type MigrationSet,
+  migrateAll,
+  migrationSets,
+} from '../src/index.ts';
+import { createEmptyDatabase, orderRow } from './databases.ts';
+
+let url = '';
+const drops: (() => Promise<void>)[] = [];
+beforeEach(async () => {
+  const empty = await createEmptyDatabase();
+  url = empty.url;
+  drops.push(empty.drop);
+});
+afterAll(async () => {
+  await Promise.all(drops.map((drop) => drop()));
+});
+
+const all = migrationSets.flatMap((set) =>
+  Object.keys(set.migrations)
+    .sort()
+    .map((migration) => ({ set: set.name, migration })),
+);
+const later = '9000-later';
+
+/** The release after ours: one set has one migration more. */
+const withLater = (name: string, statement: string, migration = later): MigrationSet[] =>
+  migrationSets.map((set) =>
+    set.name === name
+      ? { ...set, migrations: { ...set.migrations, [migration]: expand([sql.raw(statement)]) } }
+      : set,
+  );
+
+async function query(text: string) {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+describe('migrateAll', () => {
+  it('applies the sets outbox, consumer, product and says what it did; then there is nothing to do', async () => {
+    expect([...new Set(all.map((one) => one.set))]).toEqual(['outbox', 'consumer', 'product']);
+    expect(await migrateAll(url)).toEqual({ applied: all, newer: [] });
+    expect(await migrateAll(url)).toEqual({ applied: [], newer: [] });
+  });
+
+  it('is safe from several processes at once: each migration is applied by one of them', async () => {
+    const script = fileURLToPath(new URL('migrate-process.ts', import.meta.url));
+    const run = promisify(execFile);
+    const runs = await Promise.all([1, 2, 3, 4].map(() => run(process.execPath, [script, url])));
+    const reports = runs.map(({ stdout }) => JSON.parse(stdout) as MigrationReport);
+    expect(reports.filter((report) => report.applied.length > 0).map((report) => report.applied)).toEqual([
+      all,
+    ]);
+  });
+
+  it('applies a later migration of a library although the product’s have run and there are rows', async () => {
+    await migrateAll(url);
+    const database = createDatabase({ url });
+    await database.db.insertInto('orders').values(orderRow()).execute();
+    await database.close();
+
+    const sets = withLater('outbox', 'ALTER TABLE outbox ADD COLUMN priority int NOT NULL DEFAULT 7');
+    expect(await migrateAll(url, { sets })).toEqual({
+      applied: [{ set: 'outbox', migration: later }],
+      newer: [],
+    });
+    expect(await query('SELECT count(*)::int AS orders FROM orders')).toEqual([{ orders: 1 }]);
+    expect(await query('SELECT priority FROM outbox')).toEqual([]);
+  });
+
+  it('leaves a database that a newer program has migrated as it is', async () => {
+    await migrateAll(url, { sets: withLater('outbox', 'CREATE TABLE newer ()') });
+    expect(await migrateAll(url)).toEqual({ applied: [], newer: [{ set: 'outbox', migration: later }] });
+  });
+
+  it('says which migration failed and why; its set is applied whole or not at all', async () => {
+    const broken = withLater('consumer', 'CREATE TABLE half (id int); SELECT 1 / 0');
+    await expect(migrateAll(url, { sets: broken })).rejects.toMatchObject({
+      code: 'DB_MIGRATION_FAILED',
+      message: 'migration 9000-later of consumer could not be applied: division by zero',
+    });
+    expect(
+      await query(`SELECT to_regclass('half') AS half, to_regclass('processed_events') AS inbox`),
+    ).toEqual([{ half: null, inbox: null }]);
+    // What stood before the failure stands, and the next run goes on from there.
+    const rest = all.filter((one) => one.set !== 'outbox');
+    expect(await migrateAll(url)).toEqual({ applied: rest, newer: [] });
+  });
+
+  it('refuses a migration whose name sorts before one that has been applied', async () => {
+    await migrateAll(url);
+    await expect(
+      migrateAll(url, { sets: withLater('product', 'SELECT 1', '0000-early') }),
+    ).rejects.toMatchObject({
+      code: 'DB_MIGRATION_FAILED',
+      message: expect.stringMatching(
+        /^the migrations of product could not be applied: .*0001-orders-and-payments/,
+      ),
+    });
+  });
+
+  it('gives up on a table that somebody holds, rather than making everybody wait behind it', async () => {
+    await migrateAll(url);
+    const holder = new pg.Client({ connectionString: url });
+    await holder.connect();
+    await holder.query('BEGIN; LOCK TABLE outbox IN ACCESS SHARE MODE');
+    const sets = withLater('outbox', 'ALTER TABLE outbox ADD COLUMN priority int');
+    await expect(migrateAll(url, { sets, lockTimeoutMs: 50 })).rejects.toMatchObject({
+      code: 'DB_MIGRATION_FAILED',
+      message: expect.stringMatching(/^migration 9000-later of outbox .*lock timeout/),
+    });
+    await holder.end();
+    expect((await migrateAll(url, { sets })).applied).toEqual([{ set: 'outbox', migration: later }]);
+  });
+
+  it('waits for its turn, but not for ever; a holder that dies gives the turn away', async () => {
+    const holder = new pg.Client({ connectionString: url });
+    await holder.connect();
+    await holder.query(`SELECT pg_advisory_lock(hashtextextended('orders.migrations', 0))`);
+    await expect(migrateAll(url, { turnTimeoutMs: 50 })).rejects.toMatchObject({
+      code: 'DB_MIGRATION_LOCKED',
+    });
+    const waiting = migrateAll(url);
+    await holder.end();
+    expect((await waiting).applied).toEqual(all);
+  });
+});

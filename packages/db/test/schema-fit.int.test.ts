@@ -1,0 +1,71 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  assertSchemaFits,
+  contract,
+  createDatabase,
+  expand,
+  type MigrationSet,
+  migrateAll,
+  migrationSets,
+} from '../src/index.ts';
+import { createEmptyDatabase } from './databases.ts';
+
+let empty: Awaited<ReturnType<typeof createEmptyDatabase>>;
+let database: ReturnType<typeof createDatabase>;
+beforeAll(async () => {
+  empty = await createEmptyDatabase();
+  database = createDatabase({ url: empty.url });
+});
+afterAll(async () => {
+  await database?.close();
+  await empty?.drop();
+});
+
+/** The migrations of a later release. */
+const release = (extra: MigrationSet['migrations']): MigrationSet[] =>
+  migrationSets.map((set) =>
+    set.name === 'product' ? { ...set, migrations: { ...set.migrations, ...extra } } : set,
+  );
+const expanding = { '0002-nickname': expand([sql`ALTER TABLE orders ADD COLUMN nickname text`]) };
+const contracting = {
+  ...expanding,
+  '0003-no-metadata': contract(2, [sql`ALTER TABLE orders DROP COLUMN metadata`]),
+};
+
+// One story in order: a database through three releases.
+describe('schema and program', () => {
+  it('do not fit before anything has been migrated; the error says what to run', async () => {
+    await expect(assertSchemaFits(database.db)).rejects.toMatchObject({
+      code: 'DB_SCHEMA_BEHIND',
+      message: expect.stringMatching(/0001-orders-and-payments of product: run "ordersctl migrate"$/),
+    });
+  });
+
+  it('fit after migrateAll', async () => {
+    await migrateAll(empty.url);
+    await assertSchemaFits(database.db);
+  });
+
+  it('do not fit while a migration of the program’s own release is missing, which the error names', async () => {
+    await expect(assertSchemaFits(database.db, { sets: release(expanding) })).rejects.toMatchObject({
+      code: 'DB_SCHEMA_BEHIND',
+      message: 'the database lacks 0002-nickname of product: run "ordersctl migrate"',
+    });
+  });
+
+  it('fit, old and new program both, after an expanding migration', async () => {
+    await migrateAll(empty.url, { sets: release(expanding) });
+    await assertSchemaFits(database.db);
+    await assertSchemaFits(database.db, { sets: release(expanding), appSchema: 2 });
+  });
+
+  it('do not fit an old program after a contracting migration', async () => {
+    await migrateAll(empty.url, { sets: release(contracting) });
+    await expect(assertSchemaFits(database.db)).rejects.toMatchObject({
+      code: 'DB_APP_TOO_OLD',
+      message: 'the database demands app schema 2 or newer, this program has 1: run a newer release',
+    });
+    await assertSchemaFits(database.db, { sets: release(contracting), appSchema: 2 });
+  });
+});
