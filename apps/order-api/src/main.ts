@@ -1,0 +1,51 @@
+import { assertSchemaFits, createDatabase, findApiKey } from '@orders/db';
+import { createOrderLifecycle } from '@orders/order-lifecycle';
+import { createOutbox } from '@orders/outbox';
+import { configOrExit, crashPoint, createLogger, runService } from '@orders/service-runtime';
+import { sql } from 'kysely';
+import { createApp } from './app.ts';
+import { readConfig } from './config.ts';
+
+const service = 'order-api';
+const config = configOrExit(service, readConfig);
+const logger = createLogger({ service, level: config.LOG_LEVEL });
+
+/** A request waits for a free connection for this long, then it is answered 503. */
+const acquireTimeoutMs = 3_000;
+
+async function start() {
+  const database = createDatabase({
+    url: config.DATABASE_URL,
+    poolMax: config.DATABASE_POOL_MAX,
+    acquireTimeoutMs,
+    applicationName: service,
+    logger,
+  });
+  const { db, pool } = database;
+  await assertSchemaFits(db);
+
+  const outbox = createOutbox({ pool });
+  const app = createApp(
+    {
+      db,
+      lifecycle: createOrderLifecycle({ outbox, topic: config.ORDERS_TOPIC }),
+      outbox,
+      findApiKey: (key) => findApiKey(db, key),
+      isReady: async () => (await sql`select 1`.execute(db)).rows.length === 1,
+      logger,
+      crashPoint,
+    },
+    { apiKeyRememberMs: config.API_KEY_REMEMBER_MS, drainDelayMs: config.DRAIN_DELAY_MS },
+  );
+  await app.http.listen({ host: config.HOST, port: config.PORT });
+
+  return {
+    async stop() {
+      await app.drain();
+      await outbox.close?.();
+      await database.close();
+    },
+  };
+}
+
+await runService({ logger, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS, start });

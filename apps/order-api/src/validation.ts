@@ -1,0 +1,78 @@
+import type { FastifySchemaCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { ApiError, type FieldProblem } from './errors.ts';
+
+/** An answer names at most this many problems, each by a field name of at most this length. */
+const problemsMax = 10;
+const fieldLengthMax = 200;
+
+/**
+ * Validates without changing anything: no coercion, no default, no removal of unknown fields. Text in a body that
+ * PostgreSQL cannot store, or that is not Unicode, is refused as well.
+ */
+export const strictValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const validator = Compile(schema);
+  const part = httpPart === 'body' ? 'body' : 'header';
+  return (value: unknown) => {
+    const problems = validator.Check(value)
+      ? textProblems(part === 'body' ? value : undefined)
+      : validator.Errors(value).flatMap(schemaProblems);
+    return problems.length === 0 ? { value } : { error: invalidRequest(part, problems) };
+  };
+};
+
+type Problem = Omit<FieldProblem, 'in'>;
+
+/** The refusal of a request whose fields are wrong. */
+export function invalidRequest(part: FieldProblem['in'], problems: readonly Problem[]): ApiError {
+  const errors = problems.slice(0, problemsMax).map(({ field, message }) => {
+    const name = part === 'header' ? field.slice(1) : field;
+    return { in: part, field: name.slice(0, fieldLengthMax), message };
+  });
+  return new ApiError('invalid_request', { errors });
+}
+
+interface SchemaError {
+  keyword: string;
+  instancePath: string;
+  message: string;
+  params: object;
+}
+
+function schemaProblems({ keyword, instancePath, message, params }: SchemaError): Problem[] {
+  switch (keyword) {
+    case 'required': {
+      const { requiredProperties } = params as { requiredProperties: string[] };
+      return requiredProperties.map((name) => ({ field: `${instancePath}/${name}`, message: 'is missing' }));
+    }
+    case 'boolean': // the schema `false` of a field that the object does not have
+      return [{ field: instancePath, message: 'is not a known field' }];
+    case 'additionalProperties': // says together what `boolean` has said of each
+      return [];
+    default:
+      return [{ field: instancePath, message }];
+  }
+}
+
+/** JSON Pointer (RFC 6901) of a member. */
+const member = (pointer: string, key: string | number): string =>
+  `${pointer}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+/** For a value whose depth the schema has bounded. */
+function textProblems(value: unknown, pointer = ''): Problem[] {
+  if (typeof value === 'string') return textProblem(value, pointer);
+  if (typeof value !== 'object' || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap((item, i) => textProblems(item, member(pointer, i)));
+  return Object.entries(value).flatMap(([key, item]) => {
+    const field = member(pointer, key);
+    if (key === '__proto__') return [{ field, message: 'is not a name that a field may have' }];
+    return [...textProblem(key, field), ...textProblems(item, field)];
+  });
+}
+
+function textProblem(text: string, field: string): Problem[] {
+  if (text.includes('\u0000')) return [{ field, message: 'must not contain U+0000' }];
+  if (!text.isWellFormed()) return [{ field, message: 'must not contain a lone surrogate' }];
+  return [];
+}
