@@ -1,129 +1,87 @@
-import { createServer, type Socket } from 'node:net';
-import { removeContainer } from './docker.ts';
+import type { ChildProcess } from 'node:child_process';
+import { truncateSync } from 'node:fs';
+import { listenForClients } from './daemon-clients.ts';
 import { DevStackError } from './errors.ts';
 import { tryLock } from './lock.ts';
 import { identify } from './process-identity.ts';
-import { type DaemonArguments, type DaemonMessage, stopRequest } from './protocol.ts';
+import type { DaemonArguments, DaemonMessage } from './protocol.ts';
 import { startServers } from './servers.ts';
 import type { RunningServers, StackHost } from './stack-host.ts';
-import { clearLeftovers, type DaemonState, type StatePaths, statePaths, writeState } from './state.ts';
+import {
+  type DaemonState,
+  endRecordedProcesses,
+  removeData,
+  type StatePaths,
+  statePaths,
+  writeState,
+} from './state.ts';
 
 /**
- * The process that owns the servers of one stack. It lives while a client is connected to its socket (plus
- * `lingerMs`), so it also ends when its clients are killed: the kernel closes their connections.
+ * The process that owns the servers of one stack. It ends them when its last client is gone, when it is asked to,
+ * on a signal, and when one of them ends by itself. If it is killed, the next one finds its record and ends them.
  */
-async function runDaemon({ scope, mode, lingerMs }: DaemonArguments): Promise<void> {
+async function runDaemon({ scope, mode }: DaemonArguments): Promise<void> {
   const paths = statePaths(scope, mode);
   const lock = tryLock(paths.lock);
   if (!lock) return; // another daemon owns the stack; the client that started us connects to that one
-  await clearLeftovers(paths, removeContainer);
+  truncateSync(paths.daemonLog);
+  await endRecordedProcesses(paths);
+  removeData(paths);
 
+  const asked = Promise.withResolvers<string>();
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, asked.resolve);
   const tracker = createTracker(paths);
-  let servers: RunningServers | undefined;
-  let ending = false;
-  const end = async (why: string) => {
-    if (ending) return;
-    ending = true;
-    note(`ending: ${why}`);
-    clients.close();
-    await servers?.stop().catch((error) => note(String(error)));
-    await clearLeftovers(paths, removeContainer);
-    lock.release();
-    process.exit(0);
+  const clients = await listenForClients(paths.socket, asked.resolve);
+  const say = (message: DaemonMessage) => {
+    note(JSON.stringify(message));
+    clients.say(message);
   };
-  const clients = listenForClients({ paths, lingerMs, end });
-  const host: StackHost = {
-    paths,
-    log: (line) => clients.say({ type: 'log', line }),
-    track: (name, child) => {
-      tracker.addProcess(name, child.pid);
-      if (ending) child.kill('SIGKILL');
-      child.on('error', () => undefined); // told by the exit code that never comes; the starter reports it
-      child.on('exit', (code, signal) => {
-        if (servers) void end(`${name} ended by itself (${signal ?? code})`);
-      });
-    },
-    trackContainer: tracker.addContainer,
-  };
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void end(signal));
+  const host: StackHost = { paths, log: (line) => say({ type: 'log', line }), track: tracker.track };
 
-  try {
-    const started = await startServers(mode, host);
-    servers = started.servers;
-    const { postgresUrl, kafkaBrokers } = servers;
-    clients.say({ type: 'ready', mode: started.mode, postgresUrl, kafkaBrokers });
-  } catch (error) {
+  let servers: RunningServers | undefined;
+  const serve = async () => {
+    servers = await startServers(mode, host);
+    const { mode: started, postgresUrl, kafkaBrokers } = servers;
+    say({ type: 'ready', mode: started, postgresUrl, kafkaBrokers });
+    return servers.died;
+  };
+  const failed = (error: unknown) => {
     const code = error instanceof DevStackError ? error.code : 'DEV_STACK_START_FAILED';
-    clients.say({ type: 'failed', code, message: (error as Error).message });
-    await end('failed');
-  }
+    say({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) });
+    return 'the servers did not start';
+  };
+  note(`ending: ${await Promise.race([serve().catch(failed), asked.promise])}`);
+
+  clients.close();
+  tracker.close();
+  await servers?.stop().catch((error) => note(String(error)));
+  await endRecordedProcesses(paths);
+  removeData(paths);
+  lock.release();
+  process.exit(0);
 }
 
 /** Keeps the state file in step with what runs. */
 function createTracker(paths: StatePaths) {
-  const state: DaemonState = { processes: [], containerIds: [] };
-  const tracker = {
-    addProcess(name: string, pid: number | undefined) {
-      const identity = pid === undefined ? undefined : identify(name, pid);
-      if (identity) state.processes.push(identity);
-      writeState(paths, state);
-    },
-    addContainer(id: string) {
-      state.containerIds.push(id);
-      writeState(paths, state);
-    },
-  };
-  tracker.addProcess('daemon', process.pid);
-  return tracker;
-}
-
-interface ClientsOptions {
-  paths: StatePaths;
-  lingerMs: number;
-  end(why: string): Promise<void>;
-}
-
-/** The daemon's socket: every client hears everything said so far, and the last one's leaving ends the stack. */
-function listenForClients({ paths, lingerMs, end }: ClientsOptions) {
-  const clients = new Set<Socket>();
-  const said: DaemonMessage[] = [];
+  const state: DaemonState = { processes: [] };
   let closed = false;
-  let lingering: NodeJS.Timeout | undefined;
-  const lingerIfAlone = () => {
-    clearTimeout(lingering);
-    if (clients.size === 0 && !closed) lingering = setTimeout(() => void end('no client left'), lingerMs);
+  const add = (name: string, pid: number | undefined, endSignal: NodeJS.Signals) => {
+    const identity = pid === undefined ? undefined : identify(name, pid);
+    if (identity) state.processes.push({ ...identity, endSignal });
+    writeState(paths, state);
   };
-  const server = createServer((client) => {
-    if (closed) return void client.destroy();
-    clients.add(client);
-    clearTimeout(lingering);
-    for (const message of said) client.write(line(message));
-    client.on('data', (chunk) => String(chunk) === stopRequest && void end('asked to stop'));
-    client.on('error', () => undefined); // 'close' follows
-    client.on('close', () => {
-      clients.delete(client);
-      lingerIfAlone();
-    });
-  });
-  server.listen(paths.socket);
-  lingerIfAlone();
+  add('daemon', process.pid, 'SIGTERM');
   return {
-    say(message: DaemonMessage) {
-      note(line(message).trimEnd());
-      said.push(message);
-      for (const client of clients) client.write(line(message));
+    track(name: string, child: ChildProcess, endSignal: NodeJS.Signals = 'SIGKILL') {
+      child.on('error', () => undefined); // its starter sees it end
+      // One that a starter begins while we end: it is not served any more.
+      if (closed) child.kill('SIGKILL');
+      else add(name, child.pid, endSignal);
     },
     close() {
       closed = true;
-      clearTimeout(lingering);
-      server.close();
-      for (const client of clients) client.end();
     },
   };
-}
-
-function line(message: DaemonMessage): string {
-  return `${JSON.stringify(message)}\n`;
 }
 
 /** Into the daemon's log file. */

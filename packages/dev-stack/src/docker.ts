@@ -1,65 +1,92 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KafkaContainer } from '@testcontainers/kafka';
 import { PostgreSqlContainer } from '@testcontainers/postgresql';
 import { getContainerRuntimeClient, Wait } from 'testcontainers';
+import { DevStackError } from './errors.ts';
 import { images, kafkaSettings, postgresSettings } from './settings.ts';
 import type { RunningServers, StackHost } from './stack-host.ts';
 
+const engineWaitMs = 15_000;
+
+/** Marks the containers of one stack, with its state directory, so that the next daemon finds them. */
+const stackLabel = 'orders.dev-stack';
+
 /** Why no Docker engine can be used, or undefined when one answers. */
 export async function dockerProblem(): Promise<string | undefined> {
-  try {
-    await getContainerRuntimeClient();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
+  // testcontainers would silently go on to the next engine it knows.
+  const socketPath = /^unix:\/\/(.*)$/.exec(process.env.DOCKER_HOST ?? '')?.[1];
+  if (socketPath !== undefined && !existsSync(socketPath)) return `DOCKER_HOST: there is no ${socketPath}`;
+  const answered = getContainerRuntimeClient().then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+  const silence = `no answer within ${engineWaitMs / 1000} s`;
+  return Promise.race([answered, sleep(engineWaitMs, silence, { ref: false })]);
 }
 
-/** PostgreSQL and Kafka as containers; they end with the daemon. */
+/** PostgreSQL and Kafka as containers, after removing those that a killed daemon of this stack left. */
 export async function startDocker(host: StackHost): Promise<RunningServers> {
+  const stack = host.paths.dir;
+  await removeContainers(stack);
   host.log(`starting containers ${images.postgres} and ${images.kafka}`);
-  const [postgres, kafka] = await Promise.all([startPostgres(host), startKafka(host)]);
+  const [postgres, kafka] = await Promise.allSettled([startPostgres(stack), startKafka(stack)]);
+  if (postgres.status === 'rejected' || kafka.status === 'rejected') {
+    await removeContainers(stack);
+    const { reason } = (postgres.status === 'rejected' ? postgres : kafka) as PromiseRejectedResult;
+    throw new DevStackError(
+      'DEV_STACK_START_FAILED',
+      `A Docker engine answers, but the containers did not start: ${reason}\nDEV_STACK=embedded does without.`,
+      { cause: reason },
+    );
+  }
   return {
-    postgresUrl: postgres.getConnectionUri(),
-    kafkaBrokers: [`${kafka.getHost()}:${kafka.getMappedPort(9093)}`],
-    stop: async () => {
-      await Promise.all([postgres.stop({ timeout: 1 }), kafka.stop({ timeout: 1 })]);
-    },
+    mode: 'docker',
+    postgresUrl: postgres.value.getConnectionUri(),
+    kafkaBrokers: [`${kafka.value.getHost()}:${kafka.value.getMappedPort(9093)}`],
+    died: new Promise(() => undefined), // the tests would tell
+    stop: () => removeContainers(stack),
   };
 }
 
-/** Removes a container that a killed daemon left; one that is gone already is fine. */
-export async function removeContainer(id: string): Promise<void> {
-  const client = await getContainerRuntimeClient();
-  await client.container
-    .getById(id)
-    .remove({ force: true, v: true })
-    .catch((error: { statusCode?: number }) => {
-      if (error.statusCode !== 404) throw error;
-    });
+/** Ends and removes this stack's containers; one that is gone already, or is just going, is fine. */
+async function removeContainers(stack: string): Promise<void> {
+  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const found = await dockerode.listContainers({ all: true, filters: { label: [`${stackLabel}=${stack}`] } });
+  await Promise.all(
+    found.map(({ Id }) =>
+      dockerode
+        .getContainer(Id)
+        .remove({ force: true, v: true })
+        .catch((error: { statusCode?: number }) => {
+          if (error.statusCode !== 404 && error.statusCode !== 409) throw error;
+        }),
+    ),
+  );
 }
 
-async function startPostgres(host: StackHost) {
+async function startPostgres(stack: string) {
   const settings = Object.entries(postgresSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const container = await new PostgreSqlContainer(images.postgres)
+  return new PostgreSqlContainer(images.postgres)
     .withDatabase('postgres')
     .withUsername('postgres')
     .withPassword('postgres')
     .withCommand(['postgres', ...settings])
+    .withLabels({ [stackLabel]: stack })
     .start();
-  host.trackContainer(container.getId());
-  return container;
 }
 
-async function startKafka(host: StackHost) {
+async function startKafka(stack: string) {
   const environment = Object.entries(kafkaSettings).map(
     ([name, value]) => [`KAFKA_${name.toUpperCase().replaceAll('.', '_')}`, value] as const,
   );
-  const container = await new KafkaContainer(images.kafka)
-    .withKraft()
-    .withEnvironment(Object.fromEntries(environment))
-    // Its own strategy is satisfied before the broker listens.
-    .withWaitStrategy(Wait.forListeningPorts())
-    .start();
-  host.trackContainer(container.getId());
-  return container;
+  return (
+    new KafkaContainer(images.kafka)
+      .withKraft()
+      .withEnvironment(Object.fromEntries(environment))
+      .withLabels({ [stackLabel]: stack })
+      // Its own strategy is satisfied before the broker listens.
+      .withWaitStrategy(Wait.forListeningPorts())
+      .start()
+  );
 }

@@ -17,7 +17,7 @@ import { DevStackError } from './errors.ts';
 import { freePort } from './free-port.ts';
 import { ensureKafkaJars, findJava, publish } from './kafka-jars.ts';
 import { kafkaSettings } from './settings.ts';
-import { type StackHost, tailOf } from './stack-host.ts';
+import { hasEnded, type StackHost, tailOf } from './stack-host.ts';
 
 const clusterId = 'b3JkZXJzLWRldi1zdGFjaw'; // any 16 bytes in base64url
 
@@ -31,10 +31,15 @@ const log4jConfig = `Configuration:
     Root: { level: INFO, AppenderRef: [{ ref: STDOUT }] }
 `;
 
+interface EmbeddedKafka {
+  brokers: string[];
+  broker: ChildProcess;
+  /** Lets it write what speeds up the next start; the process is ended by whoever tracks it. */
+  stop(): Promise<void>;
+}
+
 /** Starts one Kafka node (KRaft, broker and controller) on free ports. */
-export async function startEmbeddedKafka(
-  host: StackHost,
-): Promise<{ brokers: string[]; stop(): Promise<void> }> {
+export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka> {
   const java = findJava();
   if (!java) throw new DevStackError('DEV_STACK_IMPOSSIBLE', 'Java 17 or later is needed for Kafka.');
   const cacheDir = await ensureKafkaJars(host);
@@ -71,11 +76,10 @@ export async function startEmbeddedKafka(
   const brokers = [`127.0.0.1:${port}`];
   const deadline = Date.now() + 120_000;
   while (!(await answers(brokers))) {
-    if (broker.exitCode !== null || broker.signalCode !== null || Date.now() > deadline)
-      throw notStarted(host);
+    if (hasEnded(broker) || Date.now() > deadline) throw notStarted(host);
     await sleep(100);
   }
-  return { brokers, stop: () => classes.stop(broker) };
+  return { brokers, broker, stop: () => classes.stop(broker) };
 }
 
 /**
@@ -88,7 +92,7 @@ function classArchive(cacheDir: string, javaVersion: string) {
   if (existsSync(archive))
     return {
       jvmOptions: [`-XX:SharedArchiveFile=${archive}`, ...quiet],
-      stop: async (broker: ChildProcess) => void broker.kill('SIGKILL'),
+      stop: async () => undefined,
     };
   const building = `${archive}.${process.pid}`;
   return {

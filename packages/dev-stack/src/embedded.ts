@@ -1,16 +1,15 @@
 import { startEmbeddedKafka } from './embedded-kafka.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
-import type { RunningServers, StackHost } from './stack-host.ts';
+import { endOf, type RunningServers, type StackHost } from './stack-host.ts';
 
 /** PostgreSQL and Kafka as plain child processes. */
 export async function startEmbedded(host: StackHost): Promise<RunningServers> {
   const [postgres, kafka] = await Promise.all([startEmbeddedPostgres(host), startEmbeddedKafka(host)]);
   return {
+    mode: 'embedded',
     postgresUrl: postgres.url,
     kafkaBrokers: kafka.brokers,
-    stop: async () => {
-      postgres.stop();
-      await kafka.stop();
-    },
+    died: Promise.race([endOf('postgres', postgres.server), endOf('kafka', kafka.broker)]),
+    stop: kafka.stop,
   };
 }

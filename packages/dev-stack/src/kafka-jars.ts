@@ -12,6 +12,8 @@ const pom = join(checkoutDir, 'infra/kafka/pom.xml');
 
 const javaVersionMin = 17;
 
+const fetchTimeoutMs = 900_000;
+
 /** Where the jars of this version of the pom are (or will be) kept, shared by all checkouts of this user. */
 export function kafkaCacheDir(): string {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
@@ -51,6 +53,7 @@ export async function ensureKafkaJars(host: StackHost): Promise<string> {
     const target = `-DoutputDirectory=${join(building, 'libs')}`;
     const maven = spawn('mvn', ['-q', '-B', '-f', pom, ...goal, target], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: fetchTimeoutMs,
     });
     host.track('maven', maven);
     const output = await outputOf(maven);

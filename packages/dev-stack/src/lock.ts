@@ -18,3 +18,10 @@ export function tryLock(path: string): { release(): void } | undefined {
 }
 
 const SQLITE_BUSY = 5;
+
+/** Whether nobody holds the lock at this moment. */
+export function isFree(path: string): boolean {
+  const lock = tryLock(path);
+  lock?.release();
+  return lock !== undefined;
+}

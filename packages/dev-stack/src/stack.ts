@@ -1,18 +1,17 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DevStackError } from './errors.ts';
-import { isAlive } from './process-identity.ts';
-import { type DaemonArguments, type DaemonMessage, stopRequest } from './protocol.ts';
+import { isFree, tryLock } from './lock.ts';
+import { type ClientMessage, type DaemonArguments, type DaemonMessage, receive, send } from './protocol.ts';
 import { tailOf } from './stack-host.ts';
 import {
-  clearLeftovers,
+  endRecordedProcesses,
   ensureStateDir,
-  readState,
+  removeData,
   type StatePaths,
   statePaths,
   type WantedMode,
@@ -26,69 +25,76 @@ export interface DevStack {
   postgresUrl: string;
   /** `host:port` of each broker. */
   kafkaBrokers: string[];
-  /** Gives the stack back; when nobody holds it any more, it ends after a few seconds. */
+  /** Resolves when the stack has ended although it is still held, or was released. */
+  ended: Promise<void>;
+  /** Gives the stack back. If nobody else holds it, it ends: before this resolves, or after the linger time. */
   release(): Promise<void>;
 }
 
 export interface AcquireOptions {
-  /** Stacks of different scopes are separate; default `shared`. */
+  /** Stacks of different scopes are separate; default DEV_STACK_SCOPE, else `shared`. */
   scope?: string;
   /** Progress, one line each. */
   log?(line: string): void;
-  /** How long the stack outlives its last holder; decided by the one who starts it. */
+  /** How long the stack outlives its holder, if that is the last one; default 0. */
   lingerMs?: number;
 }
+
+/** Long enough to fetch Kafka's jars or the images first. */
+const startTimeoutMs = 1_200_000;
+
+/** An end in order takes well below a second, except the very first one, which writes Kafka's class archive. */
+const endTimeoutMs = 60_000;
+
+const pollIntervalMs = 25;
 
 /**
  * Gives a real PostgreSQL and a real Kafka, shared with every other process of this checkout that asks:
  * those named by DEV_STACK_POSTGRES_URL and DEV_STACK_KAFKA_BROKERS, else containers if a Docker engine
  * answers, else embedded servers; DEV_STACK=docker|embedded forces one.
- * Throws DevStackError when that is not possible; its message says what to do.
+ * @throws DevStackError when that is not possible; its message says what to do
  */
 export async function acquireDevStack(options: AcquireOptions = {}): Promise<DevStack> {
   const given = stackFromEnvironment();
   if (given) return given;
-  const { scope = 'shared', log = () => undefined, lingerMs = 5_000 } = options;
+  const { scope = wantedScope(), log = () => undefined, lingerMs = 0 } = options;
   const mode = wantedMode();
   const paths = statePaths(scope, mode);
   ensureStateDir(paths.dir);
-  // A daemon that is just ending drops us; then we start the next one as soon as it is gone.
-  for (const deadline = Date.now() + 300_000; Date.now() < deadline; ) {
-    const socket = await connectToDaemon(paths, { scope, mode, lingerMs });
-    const ready = await waitUntilReady(socket, log);
-    socket.resume();
-    if (ready) return { ...ready, release: () => closeSocket(socket) };
+  const deadline = Date.now() + startTimeoutMs;
+  while (Date.now() < deadline) {
+    const socket = await connectToDaemon(paths, { scope, mode }, deadline);
+    const closed = once(socket, 'close').then(() => undefined);
+    say(socket, { type: 'hold', lingerMs });
+    const ready = await Promise.race([readyMessage(socket, log), closed, limit(deadline - Date.now())]);
+    if (ready) return { ...ready, ended: closed, release: () => release(socket, closed) };
+    socket.destroy(); // the daemon was just ending; the next one can start as soon as it is gone
   }
-  throw new DevStackError(
-    'DEV_STACK_TIMEOUT',
-    `The development stack did not come up. Its log:\n${tailOf(paths.daemonLog)}`,
-  );
+  throw timeout('did not come up', paths);
 }
 
 /** Ends the scope's stacks now, whoever holds them, and waits until their servers are gone. */
-export async function stopDevStack(scope = 'shared'): Promise<void> {
+export async function stopDevStack(scope: string = wantedScope()): Promise<void> {
   await Promise.all(wantedModes.map((mode) => stopOne(statePaths(scope, mode))));
 }
 
 async function stopOne(paths: StatePaths): Promise<void> {
-  const { processes } = readState(paths);
-  const socket = await tryConnect(paths);
-  socket?.write(stopRequest);
-  const deadline = Date.now() + 60_000;
-  while (socket && processes.some(isAlive)) {
-    if (Date.now() > deadline)
-      throw new DevStackError('DEV_STACK_TIMEOUT', `The stack does not end: ${JSON.stringify(processes)}`);
-    await sleep(30);
+  ensureStateDir(paths.dir);
+  for (const deadline = Date.now() + endTimeoutMs; Date.now() < deadline; await sleep(pollIntervalMs)) {
+    // Who has the lock knows that no daemon runs; what a killed one left is ended here.
+    const lock = tryLock(paths.lock);
+    if (lock) {
+      await endRecordedProcesses(paths);
+      removeData(paths);
+      return lock.release();
+    }
+    const socket = await tryConnect(paths.socket);
+    if (socket === undefined) continue; // it is starting or ending
+    say(socket, { type: 'stop' });
+    await Promise.race([once(socket, 'close'), limit(deadline - Date.now())]);
+    socket.destroy();
   }
-  socket?.destroy();
-  if (!socket && processes.length > 0) await clearLeftoversLocked(paths);
-}
-
-async function clearLeftoversLocked(paths: StatePaths): Promise<void> {
-  const { tryLock } = await import('./lock.ts');
-  const { removeContainer } = await import('./docker.ts');
-  const lock = tryLock(paths.lock);
-  if (lock) await clearLeftovers(paths, removeContainer).finally(() => lock.release());
+  throw timeout('does not end', paths);
 }
 
 function stackFromEnvironment(): DevStack | undefined {
@@ -103,8 +109,13 @@ function stackFromEnvironment(): DevStack | undefined {
     mode: 'environment',
     postgresUrl,
     kafkaBrokers: brokers.split(',').map((broker) => broker.trim()),
+    ended: new Promise(() => undefined),
     release: async () => undefined,
   };
+}
+
+function wantedScope(): string {
+  return process.env.DEV_STACK_SCOPE || 'shared';
 }
 
 function wantedMode(): WantedMode {
@@ -113,69 +124,80 @@ function wantedMode(): WantedMode {
   throw new DevStackError('DEV_STACK_CONFIG', `DEV_STACK=${mode} is unknown; it may be docker or embedded.`);
 }
 
-/** Connects, starting a daemon whenever none listens. Surplus daemons end at once: one holds the lock. */
-async function connectToDaemon(paths: StatePaths, args: DaemonArguments): Promise<Socket> {
-  let starting = false;
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(50)) {
-    const socket = await tryConnect(paths);
+/** Connects, starting a daemon whenever none runs. Of several started at once, the lock lets one stay. */
+async function connectToDaemon(paths: StatePaths, args: DaemonArguments, deadline: number): Promise<Socket> {
+  let daemon: ChildProcess | undefined;
+  for (; Date.now() < deadline; await sleep(pollIntervalMs)) {
+    const socket = await tryConnect(paths.socket);
     if (socket) return socket;
-    if (starting) continue;
-    starting = true;
-    startDaemon(paths, args).finally(() => {
-      starting = false;
-    });
+    if (daemon && (daemon.exitCode || daemon.signalCode))
+      throw new DevStackError(
+        'DEV_STACK_START_FAILED',
+        `The development stack did not start. Its log:\n${tailOf(paths.daemonLog)}`,
+      );
+    const mayStart = daemon === undefined || daemon.exitCode === 0;
+    // While somebody has the lock, a daemon is starting or ending.
+    if (mayStart && isFree(paths.lock)) daemon = await startDaemon(paths, args);
   }
-  throw new DevStackError('DEV_STACK_TIMEOUT', `No daemon listens. Its log:\n${tailOf(paths.daemonLog)}`);
+  throw timeout('does not answer', paths);
 }
 
-/** Resolves when the started process has ended, which for the one that serves us is long after. */
-async function startDaemon(paths: StatePaths, args: DaemonArguments): Promise<void> {
+async function startDaemon(paths: StatePaths, args: DaemonArguments): Promise<ChildProcess> {
   const log = openSync(paths.daemonLog, 'a');
   const entry = join(import.meta.dirname, 'daemon.ts');
   // In a session of its own, so that Ctrl-C in our terminal reaches us and not the servers before us.
-  const daemon = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', entry, JSON.stringify(args)],
-    {
-      detached: true,
-      stdio: ['ignore', log, log],
-      cwd: paths.dir,
-    },
-  );
+  const daemon = spawn(process.execPath, [entry, JSON.stringify(args)], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    cwd: paths.dir,
+  });
   closeSync(log);
+  await once(daemon, 'spawn');
   daemon.unref();
-  await once(daemon, 'exit');
+  return daemon;
 }
 
-async function tryConnect(paths: StatePaths): Promise<Socket | undefined> {
-  const socket = connect(paths.socket);
+async function tryConnect(path: string): Promise<Socket | undefined> {
+  const socket = connect(path);
   try {
     await once(socket, 'connect');
     socket.on('error', () => undefined); // 'close' follows
     return socket;
   } catch {
-    socket.destroy();
+    socket.destroy(); // nobody listens: no daemon, or one that is not ready yet
     return undefined;
   }
 }
 
-/** Listens to the daemon; undefined when it hangs up before the servers are ready. */
-async function waitUntilReady(socket: Socket, log: (line: string) => void) {
-  for await (const line of createInterface({ input: socket })) {
-    const message = JSON.parse(line) as DaemonMessage;
-    if (message.type === 'log') log(message.line);
-    if (message.type === 'failed') throw new DevStackError(message.code, message.message);
-    if (message.type === 'ready') {
-      const { mode, postgresUrl, kafkaBrokers } = message;
-      return { mode, postgresUrl, kafkaBrokers };
-    }
-  }
-  return undefined;
+const say = (socket: Socket, message: ClientMessage): void => send(socket, message);
+
+/** The daemon's word on the servers; stays open when it hangs up before. */
+function readyMessage(socket: Socket, log: (line: string) => void) {
+  return new Promise<Pick<DevStack, 'mode' | 'postgresUrl' | 'kafkaBrokers'>>((resolve, reject) => {
+    receive<DaemonMessage>(socket, (message) => {
+      if (message.type === 'log') log(message.line);
+      else if (message.type === 'failed') {
+        socket.destroy();
+        reject(new DevStackError(message.code, message.message));
+      } else {
+        const { mode, postgresUrl, kafkaBrokers } = message;
+        resolve({ mode, postgresUrl, kafkaBrokers });
+      }
+    });
+  });
 }
 
-async function closeSocket(socket: Socket): Promise<void> {
+async function release(socket: Socket, closed: Promise<void>): Promise<void> {
   if (socket.destroyed) return;
-  const closed = once(socket, 'close');
-  socket.end();
-  await closed;
+  say(socket, { type: 'release' });
+  await Promise.race([closed, limit(endTimeoutMs)]);
+  socket.destroy();
+}
+
+/** A limit that keeps nobody from ending meanwhile. */
+const limit = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
+
+function timeout(what: string, paths: StatePaths): DevStackError {
+  const log = tailOf(paths.daemonLog);
+  return new DevStackError('DEV_STACK_TIMEOUT', `The development stack ${what}. Its log:\n${log}`);
 }

@@ -10,10 +10,14 @@ export type WantedMode = 'auto' | 'docker' | 'embedded';
 
 export const wantedModes: readonly WantedMode[] = ['auto', 'docker', 'embedded'];
 
+/** A process of the stack, and the signal that ends it. */
+export interface RecordedProcess extends ProcessIdentity {
+  endSignal: NodeJS.Signals;
+}
+
 /** What the daemon has running; kept on disk so that the next run can end it if the daemon is killed. */
 export interface DaemonState {
-  processes: ProcessIdentity[];
-  containerIds: string[];
+  processes: RecordedProcess[];
 }
 
 /** Files of one stack: one per checkout, user, scope and wanted mode. */
@@ -63,8 +67,11 @@ export function ensureStateDir(dir: string): void {
 export function readState(paths: StatePaths): DaemonState {
   try {
     return JSON.parse(readFileSync(paths.state, 'utf8')) as DaemonState;
-  } catch {
-    return { processes: [], containerIds: [] };
+  } catch (error) {
+    // Absent, or torn by a power failure, after which none of its processes is left.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError)
+      return { processes: [] };
+    throw error;
   }
 }
 
@@ -76,16 +83,20 @@ export function writeState(paths: StatePaths, state: DaemonState): void {
 }
 
 /**
- * Ends what a killed daemon left behind and deletes its data. Only for the holder of the stack's lock.
- * `removeContainer` is called for containers, which are identified by id.
+ * Ends every recorded process but this one: what a killed daemon left behind, or one's own at the end. Only for
+ * the holder of the stack's lock.
  */
-export async function clearLeftovers(
-  paths: StatePaths,
-  removeContainer?: (id: string) => Promise<void>,
-): Promise<ProcessIdentity[]> {
-  const { processes, containerIds } = readState(paths);
-  await Promise.all(processes.filter((one) => one.pid !== process.pid).map((one) => endProcess(one)));
-  if (removeContainer) await Promise.all(containerIds.map(removeContainer));
-  for (const path of [paths.socket, paths.data, paths.state]) rmSync(path, { recursive: true, force: true });
-  return processes;
+export async function endRecordedProcesses(paths: StatePaths): Promise<void> {
+  const { processes } = readState(paths);
+  const others = processes.filter((one) => one.pid !== process.pid);
+  await Promise.all(others.map((one) => endProcess(one, one.endSignal, endGraceMs)));
+}
+
+const endGraceMs = 5_000;
+
+/** Deletes the servers' data and the record of what ran. Only for the holder of the stack's lock. */
+export function removeData(paths: StatePaths): void {
+  // The last writers of a killed PostgreSQL may take a moment to notice.
+  for (const path of [paths.socket, paths.data, paths.state])
+    rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }

@@ -4,6 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { inject } from 'vitest';
 import type { ProvidedStack } from './vitest-global-setup.ts';
+import { waitFor } from './wait-for.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,7 +33,9 @@ export async function createTestTopic(prefix: string, o: { partitions?: number }
   try {
     // waitForLeaders sometimes throws right after the creation, so ask until every partition has one.
     await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-    while (!(await hasLeaders(admin, topic, numPartitions))) await sleep(20);
+    await waitFor(`leaders of topic ${topic}`, () => hasLeaders(admin, topic, numPartitions), {
+      intervalMs: 20,
+    });
   } finally {
     await admin.disconnect();
   }
@@ -40,13 +43,9 @@ export async function createTestTopic(prefix: string, o: { partitions?: number }
 }
 
 async function hasLeaders(admin: ReturnType<Kafka['admin']>, topic: string, count: number) {
-  try {
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-    const partitions = topics[0]?.partitions ?? [];
-    return partitions.length === count && partitions.every((one) => one.leader >= 0);
-  } catch {
-    return false;
-  }
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const partitions = topics[0]?.partitions ?? [];
+  return partitions.length === count && partitions.every((one) => one.leader >= 0);
 }
 
 export interface TestDatabase {

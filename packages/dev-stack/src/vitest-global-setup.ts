@@ -11,9 +11,12 @@ export interface ProvidedStack {
   session: string;
 }
 
+/** Packages that are tested one after the other find the stack warm; DEV_STACK_LINGER_MS changes it. */
+const lingerMs = Number(process.env.DEV_STACK_LINGER_MS || 10_000);
+
 /** Holds the stack while one vitest run lasts; tells what it waits for only when that takes a while. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const stack = await acquireDevStack({ log: delayedLog(10_000) });
+  const stack = await acquireDevStack({ log: delayedLog(10_000), lingerMs });
   const { postgresUrl, kafkaBrokers } = stack;
   const session = `vt_${randomBytes(5).toString('hex')}`;
   project.provide('devStack', { postgresUrl, kafkaBrokers, session });
