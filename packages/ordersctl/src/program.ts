@@ -1,0 +1,81 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { createKey, migrate } from './database-commands.ts';
+import { type CommonOptions, complain, type Output } from './output.ts';
+import { applyDeclaredTopics } from './topics-command.ts';
+
+/** What the process ends with. */
+export const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
+
+/**
+ * Runs one command line, without the program's own name, and resolves to the status to end with. Never rejects.
+ */
+export async function runCommandLine(args: readonly string[], output: Output): Promise<number> {
+  let given: CommonOptions = {};
+  const program = createProgram(output, (options) => {
+    given = options;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitStatus.done;
+  } catch (error) {
+    // Commander has printed its own complaint; --help ends this way, too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.done : exitStatus.usage;
+    complain(output, given, error);
+    return (error as { code?: string }).code === 'ORDERSCTL_USAGE' ? exitStatus.usage : exitStatus.failed;
+  }
+}
+
+function createProgram(output: Output, onOptions: (options: CommonOptions) => void): Command {
+  const program = new Command('ordersctl');
+  // Sub-commands inherit both, so they are set first.
+  program
+    .exitOverride()
+    .configureOutput({ writeOut: output.out, writeErr: output.err })
+    .description('Operates the order system. Each command is configured by the environment.')
+    .addHelpText('after', '\nExit status: 0 done, 1 failed, 2 wrong usage.')
+    .hook('preAction', (_, command) => onOptions(command.opts()));
+
+  common(program.command('migrate'))
+    .description('Create or update all tables. May be run again, and by several processes at once.')
+    .addHelpText('after', '\nEnvironment:\n  DATABASE_URL  postgres://user:password@host:port/database')
+    .action((options: CommonOptions) => migrate(output, options));
+
+  const topics = program.command('topics').description('Kafka topics');
+  common(topics.command('apply'))
+    .description('Create the declared topics that do not exist yet. An existing topic is never changed.')
+    .option(
+      '--replication-factor <n>',
+      'copies of each partition (default: TOPICS_REPLICATION_FACTOR, else the broker’s default)',
+      positiveInteger,
+    )
+    .addHelpText('after', topicsEnvironment)
+    .action((options: CommonOptions & { replicationFactor?: number }) =>
+      applyDeclaredTopics(output, options),
+    );
+
+  const keys = program.command('keys').description('API keys');
+  common(keys.command('create'))
+    .description('Create an API key for a tenant and print it, this once.')
+    .requiredOption('--tenant <id>', 'whose key it is')
+    .requiredOption('--name <text>', 'what tells it apart from the tenant’s other keys')
+    .addHelpText('after', '\nEnvironment:\n  DATABASE_URL  postgres://user:password@host:port/database')
+    .action((options: CommonOptions & { tenant: string; name: string }) => createKey(output, options));
+
+  return program;
+}
+
+const topicsEnvironment = `
+Environment:
+  KAFKA_BROKERS              host:port, several separated by commas
+  ORDERS_TOPIC               another name for orders.events
+  TOPICS_REPLICATION_FACTOR  see --replication-factor`;
+
+const common = (command: Command): Command =>
+  command
+    .option('--json', 'answer in JSON')
+    .option('--verbose', 'show the stack of an error and the Kafka client’s log');
+
+function positiveInteger(text: string): number {
+  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a positive integer.');
+  return Number(text);
+}

@@ -1,0 +1,48 @@
+import { ordersTopic, topics } from '@orders/events';
+import { createKafka } from '@orders/service-runtime';
+import { readTopicsConfig } from './config.ts';
+import { OrdersctlError } from './errors.ts';
+import { answer, type CommonOptions, type Output } from './output.ts';
+import { applyTopics } from './topics.ts';
+
+/** `ordersctl topics apply` */
+export async function applyDeclaredTopics(
+  output: Output,
+  options: CommonOptions & { replicationFactor?: number },
+): Promise<void> {
+  const { KAFKA_BROKERS, ORDERS_TOPIC, TOPICS_REPLICATION_FACTOR } = readTopicsConfig();
+  const replicationFactor = options.replicationFactor ?? TOPICS_REPLICATION_FACTOR;
+  const declared = topics.map((topic) => (topic === ordersTopic ? { ...topic, name: ORDERS_TOPIC } : topic));
+
+  const logger = clientLog(output, options);
+  const admin = createKafka({ brokers: KAFKA_BROKERS, clientId: 'ordersctl', logger }).admin();
+  try {
+    await admin.connect();
+  } catch (error) {
+    const message = `Kafka cannot be reached at ${KAFKA_BROKERS}: ${(error as Error).message}`;
+    throw new OrdersctlError('ORDERSCTL_UNREACHABLE', message, { cause: error });
+  }
+  try {
+    const applied = await applyTopics(
+      admin,
+      declared,
+      replicationFactor === undefined ? {} : { replicationFactor },
+    );
+    answer(
+      output,
+      options,
+      { topics: applied },
+      applied.map(({ name, partitions, outcome }) => `${outcome} ${name} (${partitions} partitions)`),
+    );
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** What goes wrong for good reaches the operator as the command's error; the client's own log is for `--verbose`. */
+function clientLog(output: Output, options: CommonOptions) {
+  const write = (fields: object, message: string) => {
+    if (options.verbose) output.err(`${JSON.stringify({ msg: message, ...fields })}\n`);
+  };
+  return { debug: () => undefined, info: () => undefined, warn: write, error: write };
+}
