@@ -104,9 +104,6 @@ async function earlierResult(tx: Tx, request: IntakeRequest): Promise<IntakeResu
     .executeTakeFirst();
   if (row === undefined) return null;
   if (row.fingerprint !== request.fingerprint) return { outcome: 'key-reused' };
-  const data = row.data as unknown as OrderEventData<'order.created.v1'>;
-  return {
-    outcome: 'replayed',
-    answer: firstAnswer({ data, createdAt: row.createdAt, occurredAt: row.occurredAt }),
-  };
+  const data = row.data as OrderEventData<'order.created.v1'>;
+  return { outcome: 'replayed', answer: firstAnswer(data, row) };
 }

@@ -24,7 +24,7 @@ async function start() {
   const { db, pool } = database;
   await assertSchemaFits(db);
 
-  const outbox = createOutbox({ pool });
+  const outbox = createOutbox({ pool, logger });
   const app = createApp(
     {
       db,
@@ -42,7 +42,7 @@ async function start() {
   return {
     async stop() {
       await app.drain();
-      await outbox.close?.();
+      await outbox.close();
       await database.close();
     },
   };

@@ -1,24 +1,14 @@
 import type { OrderEventData } from '@orders/events';
 import type { Order } from '@orders/order-lifecycle';
 
-/** An order as clients see it. What is not named here, the payment method above all, is not shown. */
-export interface OrderAnswer {
-  readonly id: string;
-  readonly state: string;
-  readonly version: number;
-  readonly customerId: string;
-  readonly currency: string;
-  readonly totalMinor: number;
-  readonly items: Order['items'];
-  readonly metadata?: Readonly<Record<string, string>>;
-  /** Why the order is FAILED or in REVIEW. */
-  readonly failure?: { readonly code: string; readonly attempts: number };
-  readonly createdAt: string;
-  readonly updatedAt: string;
-}
+/** What of an order is shown; the payment method, above all, is not. */
+type ShownOrder = Omit<Order, 'tenantId' | 'paymentMethod' | 'correlationId'>;
+
+/** An order as clients see it; `failure` says why it is FAILED or in REVIEW. */
+export type OrderAnswer = ReturnType<typeof orderAnswer>;
 
 /** The order as it stands. */
-export function orderAnswer(order: Order): OrderAnswer {
+export function orderAnswer(order: ShownOrder) {
   const { id, state, version, customerId, currency, totalMinor, items, metadata, failure } = order;
   return {
     id,
@@ -36,22 +26,11 @@ export function orderAnswer(order: Order): OrderAnswer {
 }
 
 /** The answer that the order's creation got, from its first event: the order may have moved on since. */
-export function firstAnswer(created: {
-  data: OrderEventData<'order.created.v1'>;
-  createdAt: Date;
-  occurredAt: Date;
-}): OrderAnswer {
-  const { orderId, state, version, customerId, currency, totalMinor, items, metadata } = created.data;
-  return {
-    id: orderId,
-    state,
-    version,
-    customerId,
-    currency,
-    totalMinor,
-    items,
-    ...(metadata === undefined ? {} : { metadata }),
-    createdAt: created.createdAt.toISOString(),
-    updatedAt: created.occurredAt.toISOString(),
-  };
+export function firstAnswer(
+  data: OrderEventData<'order.created.v1'>,
+  times: { createdAt: Date; occurredAt: Date },
+): OrderAnswer {
+  const { createdAt, occurredAt: updatedAt } = times;
+  const { orderId: id, metadata = null } = data;
+  return orderAnswer({ ...data, id, metadata, failure: null, createdAt, updatedAt });
 }

@@ -19,7 +19,7 @@ const frameworkCodes: Readonly<Record<string, ApiErrorCode>> = {
 /** What the client is told of an error. Nothing of an error that is not ours gets out. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  const { code, statusCode } = error as { code?: unknown; statusCode?: unknown };
+  const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const known = typeof code === 'string' ? frameworkCodes[code] : undefined;
   if (known !== undefined) return new ApiError(known, { cause: error });
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
