@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EachBatchPayload, Kafka, Consumer as KafkajsConsumer, KafkaMessage } from 'kafkajs';
 import { fullJitterMs } from './backoff.ts';
+import { stopIdleTimers } from './kafkajs-idle-timer.ts';
 import type { Logger } from './logger.ts';
 import type { ConsumedRecord } from './record.ts';
 import type { ChunkOutcome, RecordChunk, RecordSource } from './source.ts';
@@ -30,7 +31,7 @@ const rebuildBackoff = { baseMs: 500, maxMs: 10_000 };
  *   else's, or fail with a TypeError (#1046, #1366); `isStale` knows of seeks only: joins are counted;
  * - its `commitOffsets` does nothing once `stop` was called, the batch's own one works until the member leaves;
  * - after an error that it takes for final it ends, and may hang without a word (#659, #1277): it is watched and built
- *   anew, by us rather than by its own restart, so that there is one place that waits and tells.
+ *   anew, by us rather than by its own restart, so that there is one place that waits and tells;
  * - an offset out of range silently becomes the default one (#1119): never the end of the topic, that would be a loss.
  */
 export function createKafkajsSource(
@@ -39,6 +40,7 @@ export function createKafkajsSource(
 ): RecordSource {
   const { logger } = deps;
   const { groupId } = options;
+  stopIdleTimers();
   const stopping = new AbortController();
   let session: Session | undefined;
   let running: Promise<void> | undefined;
@@ -98,26 +100,26 @@ function createSession(
     retry: { retries: 5, restartOnFailure: async () => false },
   });
   const over = Promise.withResolvers<unknown>();
-  stop.addEventListener('abort', () => over.resolve(undefined), { once: true });
-  if (stop.aborted) over.resolve(undefined);
+  const ending = new AbortController();
+  const onStop = () => over.resolve(undefined);
+  stop.addEventListener('abort', onStop);
   // While it re-joins it may be silent for as long as the group waits for its slowest member.
   const silenceMaxMs = rebalanceTimeoutMs + 2 * sessionTimeoutMs;
   const life = watch(consumer, silenceMaxMs, over.resolve);
 
   const eachBatch = (payload: EachBatchPayload) =>
     handleBatch(payload, onChunk, {
-      stop,
+      ending: ending.signal,
       joins: life.joins,
       beatIntervalMs: heartbeatIntervalMs / 2,
       chunkSizeMax: options.chunkSizeMax,
     });
 
-  let isOver = false;
   async function startUp(): Promise<void> {
     await consumer.connect();
-    if (isOver) return;
+    if (ending.signal.aborted) return;
     await consumer.subscribe({ topics: [...options.topics], fromBeginning: true });
-    if (isOver) return;
+    if (ending.signal.aborted) return;
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
@@ -129,8 +131,9 @@ function createSession(
   async function live(): Promise<unknown> {
     const started = startUp().catch(over.resolve);
     const error = await over.promise;
-    isOver = true;
+    ending.abort();
     life.end();
+    stop.removeEventListener('abort', onStop);
     // A consumer closed while it starts would start nevertheless, and hold partitions that nobody reads.
     const closed = started.then(() => consumer.disconnect()).then(() => 'closed');
     const limit = sleep(options.stopTimeoutMs, 'late', { ref: false });
@@ -146,7 +149,11 @@ function createSession(
     return error;
   }
 
-  return { ended: live(), hasJoined: () => life.joins() > 0, isAlive: () => !isOver && life.isAlive() };
+  return {
+    ended: live(),
+    hasJoined: () => life.joins() > 0,
+    isAlive: () => !ending.signal.aborted && life.isAlive(),
+  };
 }
 
 /** Counts joins and notices crashes and silence. */
@@ -177,7 +184,7 @@ function watch(consumer: KafkajsConsumer, silenceMaxMs: number, onEnd: (error: u
 }
 
 interface BatchContext {
-  readonly stop: AbortSignal;
+  readonly ending: AbortSignal;
   readonly joins: () => number;
   readonly beatIntervalMs: number;
   readonly chunkSizeMax: number;
@@ -198,18 +205,17 @@ async function handleBatch(
     if (isStale()) lost.abort();
     else payload.heartbeat().catch((error: unknown) => lost.abort(error));
   }, context.beatIntervalMs);
-  const signal = AbortSignal.any([lost.signal, context.stop]);
+  const signal = AbortSignal.any([lost.signal, context.ending]);
 
   const commitOffsets = async (lastOffset: string): Promise<boolean> => {
     if (isStale()) return false;
     payload.resolveOffset(lastOffset);
-    // Not lastOffset + 1: kafkajs also steps over the control records behind a batch.
+    // Not lastOffset + 1: kafkajs also steps over the control records behind a batch. Its partitions here are texts.
     const { topics } = payload.uncommittedOffsets();
-    const partitions = topics
-      .find(({ topic }) => topic === batch.topic)
-      ?.partitions.filter(({ partition }) => partition === batch.partition);
-    if (partitions !== undefined && partitions.length > 0) {
-      await payload.commitOffsetsIfNecessary({ topics: [{ topic: batch.topic, partitions }] });
+    const partitions = topics.find(({ topic }) => topic === batch.topic)?.partitions ?? [];
+    const own = partitions.filter((one) => Number(one.partition) === batch.partition);
+    if (own.length > 0) {
+      await payload.commitOffsetsIfNecessary({ topics: [{ topic: batch.topic, partitions: own }] });
     }
     return true;
   };

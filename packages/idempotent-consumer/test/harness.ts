@@ -1,0 +1,211 @@
+import { createTestDatabase, createTestTopic, testStack, uniqueName } from '@orders/dev-stack/testing';
+import { Kafka, logLevel, type Message } from 'kafkajs';
+import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll } from 'vitest';
+import {
+  type Consumer,
+  type ConsumerOptions,
+  createConsumer,
+  type Decoded,
+  type Logger,
+} from '../src/index.ts';
+import { consumerMigrationLockTable, consumerMigrations, consumerMigrationTable } from '../src/migrations.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: the tests write SQL, not Kysely queries
+export type Tx = Transaction<any>;
+
+/** What the tests' records hold: count `name` up by one. */
+export interface CountEvent {
+  readonly id: string;
+  readonly name: string;
+}
+
+async function migrate(url: string): Promise<void> {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => ({ ...consumerMigrations }) },
+    migrationTableName: consumerMigrationTable,
+    migrationLockTableName: consumerMigrationLockTable,
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error;
+  // The effect that must happen once has nothing of its own that would stop it from happening twice.
+  await pool.query('CREATE TABLE counters (name text PRIMARY KEY, n int NOT NULL)');
+  await pool.query('CREATE TABLE parents (id text PRIMARY KEY)');
+  await pool.query(
+    'CREATE TABLE children (parent text REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)',
+  );
+  await db.destroy();
+}
+
+export interface TestDb {
+  readonly url: string;
+  readonly pool: pg.Pool;
+  transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+  /** How often `name` was counted. */
+  counted(name: string): Promise<number>;
+  inboxRows(
+    workerId: string,
+  ): Promise<{ event_id: string; topic: string; partition: number; offset: string }[]>;
+  deadLetters(workerId: string): Promise<Record<string, unknown>[]>;
+}
+
+/** Opens a database; `connectionsMax` connections for the code under test, and `pool` beside them for looking. */
+export function openDb(url: string): TestDb & { close(): Promise<void> } {
+  const options = { connectionString: url, application_name: 'consumer-under-test', max: 8 };
+  const used = new pg.Pool(options);
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  used.on('error', () => undefined); // a test that terminates backends also meets idle ones
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  const db = new Kysely<any>({ dialect: new PostgresDialect({ pool: used }) });
+  const rows = async (text: string, value: string) => (await pool.query(text, [value])).rows;
+  return {
+    url,
+    pool,
+    transaction: (work) => db.transaction().execute(work),
+    counted: async (name) => (await rows('SELECT n FROM counters WHERE name = $1', name))[0]?.n ?? 0,
+    inboxRows: (workerId) =>
+      rows('SELECT * FROM processed_events WHERE worker_id = $1 ORDER BY "offset"', workerId),
+    deadLetters: (workerId) =>
+      rows('SELECT * FROM dead_letter_events WHERE worker_id = $1 ORDER BY "offset"', workerId),
+    close: async () => {
+      await db.destroy();
+      await pool.end();
+    },
+  };
+}
+
+/** A migrated database for one test file. */
+export function useDatabase(): () => TestDb {
+  let database: Awaited<ReturnType<typeof createTestDatabase>> | undefined;
+  let db: ReturnType<typeof openDb> | undefined;
+  beforeAll(async () => {
+    database = await createTestDatabase({ template: 'idempotent-consumer', migrate });
+    db = openDb(database.url);
+  });
+  afterAll(async () => {
+    await db?.close();
+    await database?.drop();
+  });
+  return () => db as TestDb;
+}
+
+/** Counts one up, without any protection against doing it again. */
+export async function countUp(tx: Tx, { name }: CountEvent): Promise<void> {
+  await tx
+    .insertInto('counters')
+    .values({ name, n: 1 })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet((eb) => ({ n: eb('counters.n', '+', 1) })))
+    .execute();
+}
+
+export const countAll = async (tx: Tx, events: readonly CountEvent[]): Promise<void> => {
+  for (const event of events) await countUp(tx, event);
+};
+
+/** The records' decoder: header `type` is `count`, header `id` the event's id, the value its name. */
+export function decodeCount(record: {
+  headers: Readonly<Record<string, unknown>>;
+  value: Uint8Array | null;
+}): Decoded<CountEvent> {
+  const type = record.headers.type?.toString();
+  const id = record.headers.id?.toString();
+  if (type === undefined) return { kind: 'invalid', reason: 'header type is missing', eventId: id };
+  if (type !== 'count') return { kind: 'skip' };
+  if (id === undefined) return { kind: 'invalid', reason: 'header id is missing' };
+  return { kind: 'event', id, event: { id, name: Buffer.from(record.value ?? []).toString() } };
+}
+
+export const countRecord = (id: string, name: string): Message => ({
+  key: name,
+  value: name,
+  headers: { type: 'count', id },
+});
+
+export const testKafka = () =>
+  new Kafka({
+    clientId: 'consumer-test',
+    brokers: testStack().kafkaBrokers,
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50 },
+  });
+
+/** Puts records on a topic, in this order. */
+export async function produce(topic: string, messages: Message[], partition = 0): Promise<void> {
+  const producer = testKafka().producer({ allowAutoTopicCreation: false });
+  await producer.connect();
+  await producer.send({ topic, acks: -1, messages: messages.map((message) => ({ partition, ...message })) });
+  await producer.disconnect();
+}
+
+/** The offset a group has committed for a partition; -1 while it has none. */
+export async function committedOffset(groupId: string, topic: string, partition = 0): Promise<number> {
+  const admin = testKafka().admin();
+  await admin.connect();
+  try {
+    const [found] = await admin.fetchOffsets({ groupId, topics: [topic] });
+    return Number(found?.partitions.find((one) => one.partition === partition)?.offset ?? -1);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+export interface LogEntry {
+  readonly level: keyof Logger;
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
+}
+
+/** A logger that remembers. */
+export function recordingLogger(): Logger & { entries: LogEntry[] } {
+  const entries: LogEntry[] = [];
+  const at = (level: keyof Logger) => (fields: object, message: string) => {
+    entries.push({ level, fields: fields as Record<string, unknown>, message });
+  };
+  return { entries, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+export type TestConsumerOptions = Partial<ConsumerOptions<CountEvent, Tx>> & {
+  topic: string;
+  deps?: Partial<Parameters<typeof createConsumer<CountEvent, Tx>>[0]>;
+};
+
+/** Starts consumers with short time-outs and stops them after each test. */
+export function useConsumers(db: () => TestDb) {
+  const running: Consumer[] = [];
+  afterEach(async () => {
+    await Promise.all(running.splice(0).map((consumer) => consumer.stop()));
+  });
+  return async ({ topic, deps, ...options }: TestConsumerOptions) => {
+    const logger = recordingLogger();
+    const groupId = options.groupId ?? uniqueName('group');
+    const workerId = options.workerId ?? uniqueName('worker');
+    const consumer = createConsumer<CountEvent, Tx>(
+      { kafka: testKafka(), transaction: db().transaction, logger, ...deps },
+      {
+        topics: [topic],
+        decode: decodeCount,
+        handle: countAll,
+        sessionTimeoutMs: 2_000,
+        rebalanceTimeoutMs: 5_000,
+        retryBaseMs: 50,
+        retryMaxMs: 200,
+        ...options,
+        groupId,
+        workerId,
+      },
+    );
+    running.push(consumer);
+    await consumer.start();
+    return { consumer, logger, groupId, workerId };
+  };
+}
+
+/** Polling that a busy machine does not break. */
+export const soon = { timeout: 15_000, interval: 50 };
+
+export { createTestTopic, uniqueName };
