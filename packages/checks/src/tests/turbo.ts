@@ -40,14 +40,14 @@ export interface TurboRun {
   root: string;
   filters: readonly string[];
   /** Where the tests' output goes. */
-  output: 'stdout' | 'stderr';
+  output: 'stdout' | 'stderr' | 'ignore';
   signal: AbortSignal;
 }
 
 /** Runs `turbo run test` over them, going on after a failure; gives the exit status of each package's tests. */
 export async function runTests({ root, filters, output, signal }: TurboRun): Promise<Map<string, number>> {
   const earlier = new Set(summaries(root));
-  const fd = output === 'stdout' ? 1 : 2;
+  const target = { stdout: 1, stderr: 2, ignore: 'ignore' as const }[output];
   const group = startGroup(
     process.execPath,
     [
@@ -55,7 +55,7 @@ export async function runTests({ root, filters, output, signal }: TurboRun): Pro
       ...['run', 'test', '--continue', '--ui=stream', '--log-order=stream', '--summarize'],
       ...filters.map((filter) => `--filter=${filter}`),
     ],
-    { cwd: root, env: turboEnvironment(), stdio: ['ignore', fd, fd] },
+    { cwd: root, env: turboEnvironment(), stdio: ['ignore', target, target] },
   );
   const interrupted = Promise.withResolvers<void>();
   const interrupt = () => group.end().then(interrupted.resolve, interrupted.reject);
