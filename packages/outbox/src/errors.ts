@@ -1,0 +1,25 @@
+/** What can go wrong in this package. */
+export type OutboxErrorCode =
+  | 'OUTBOX_NOT_IN_TRANSACTION' // `add` was given a pool, or a connection whose transaction is over
+  | 'OUTBOX_EVENT_INVALID' // the message names the field of the event
+  | 'OUTBOX_NOT_MIGRATED' // the tables of this package are missing
+  | 'OUTBOX_OPTION_INVALID' // the message names the option
+  | 'OUTBOX_RELAY_STARTED' // `start` was called twice
+  | 'OUTBOX_PUBLISH_TIMEOUT' // the publisher gave no answer in time; the records count as not acknowledged
+  | 'OUTBOX_PUBLISHER_BROKE_CONTRACT' // not one result per record
+  | 'OUTBOX_PUBLISHER_DISCONNECTED'; // `publish` was called after `disconnect`
+
+/** Error of this package; `code` is stable. */
+export class OutboxError extends Error {
+  readonly code: OutboxErrorCode;
+
+  constructor(code: OutboxErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'OutboxError';
+    this.code = code;
+  }
+}
+
+/** Anything thrown, as an Error. */
+export const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));

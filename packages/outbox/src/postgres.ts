@@ -1,0 +1,48 @@
+/** What a query answers; the part of pg's `QueryResult` that is used. */
+export interface QueryAnswer {
+  readonly rows: Record<string, unknown>[];
+  readonly rowCount: number | null;
+}
+
+/** A connection taken from the pool; pg's `PoolClient` fits. */
+export interface PoolClientLike {
+  query(text: string, values?: unknown[]): Promise<QueryAnswer>;
+  release(destroy?: boolean): void;
+  on(event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
+}
+
+/** A pool of connections; pg's `Pool` fits. */
+export interface PoolLike {
+  query(text: string, values?: unknown[]): Promise<QueryAnswer>;
+  connect(): Promise<PoolClientLike>;
+}
+
+/** The names of this package in the database. */
+export interface OutboxNames {
+  readonly outbox: string;
+  readonly buckets: string;
+  readonly relays: string;
+  readonly createPartitions: string;
+  /** Channel of NOTIFY, not quoted. */
+  readonly channel: string;
+}
+
+/** Names as they stand in SQL; without a schema the connection's `search_path` decides. */
+export function outboxNames(schema?: string): OutboxNames {
+  const prefix = schema === undefined ? '' : `${quoteIdentifier(schema)}.`;
+  return {
+    outbox: `${prefix}outbox`,
+    buckets: `${prefix}outbox_buckets`,
+    relays: `${prefix}outbox_relays`,
+    createPartitions: `${prefix}outbox_create_partitions`,
+    channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),
+  };
+}
+
+/** As an SQL identifier. */
+export const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+/** What a notification on the channel asks for. */
+export const wakeFor = { events: 'events', lease: 'lease' } as const;

@@ -1,0 +1,198 @@
+import { asError, OutboxError } from './errors.ts';
+import { type Logger, silentLogger } from './logger.ts';
+import { outboxNames, type PoolLike } from './postgres.ts';
+import type { Publisher } from './publisher.ts';
+import { createBucketLeases } from './relay/bucket-leases.ts';
+import { createLanes, type ParkedTopic } from './relay/lanes.ts';
+import { createLeaseStore } from './relay/lease-store.ts';
+import { type Loop, startLoop } from './relay/loop.ts';
+import { type RelayOptions, type RelaySettings, relaySettings } from './relay/options.ts';
+import { createOutboxRows } from './relay/outbox-rows.ts';
+import { startPublishLoop } from './relay/publish-loop.ts';
+import type { RelayCounts } from './relay/publishing.ts';
+import { startWakeListener } from './relay/wake-listener.ts';
+
+/** What a relay needs; it connects to nothing else and closes none of it. */
+export interface RelayDeps {
+  /** At least 4 connections; one is kept for LISTEN. Its time-outs must be shorter than the lease. */
+  readonly pool: PoolLike;
+  readonly publisher: Publisher;
+  readonly logger?: Logger;
+  /** For tests that kill the process: called at `relay.publish.before`, `relay.publish.after`, `relay.mark.after`. */
+  readonly crashPoint?: (point: string) => void;
+}
+
+/** A relay as it now is. */
+export interface RelayStatus extends RelayCounts {
+  /** As in the table `outbox_relays`; differs with every start. */
+  readonly relayId: string;
+  readonly state: 'stopped' | 'running' | 'draining';
+  /** Whether its lease holds; if not, it does not publish. */
+  readonly leaseHolds: boolean;
+  /** Buckets that it owns, in order. */
+  readonly buckets: readonly number[];
+  /** Events that are being published or marked. */
+  readonly inFlight: number;
+  /** Topics that fail, per bucket, with their next attempt. Their other topics and buckets go on. */
+  readonly parked: readonly ParkedTopic[];
+}
+
+/**
+ * Publishes committed events, at least once, those of one key in order. Any number of relays share the buckets.
+ */
+export interface Relay {
+  /**
+   * Begins, and goes on until stopped, whatever the database and the broker do meanwhile.
+   * @throws OutboxError `OUTBOX_NOT_MIGRATED`, `OUTBOX_RELAY_STARTED`
+   */
+  start(): Promise<void>;
+  /** Publishes no more, waits for what is in flight (`drainTimeoutMs` at most) and gives the buckets back. */
+  stop(): Promise<void>;
+  status(): RelayStatus;
+  /** Whether it runs and its lease holds, that is, whether it reaches the database. The broker's state is in `status`. */
+  isHealthy(): boolean;
+}
+
+/** Partitions are made days ahead, so this is soon enough. */
+const partitionIntervalMs = 3_600_000;
+const partitionRetryMaxMs = 60_000;
+
+/** @throws OutboxError `OUTBOX_OPTION_INVALID` */
+export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay {
+  const settings = relaySettings(options);
+  const counts: RelayCounts = { published: 0, marked: 0, fenced: 0, dropped: 0 };
+  let run: Run | undefined;
+  let state: RelayStatus['state'] = 'stopped';
+
+  async function start(): Promise<void> {
+    if (state !== 'stopped')
+      throw new OutboxError('OUTBOX_RELAY_STARTED', 'the relay has been started already');
+    state = 'running';
+    try {
+      run = await startRun(deps, settings, counts);
+    } catch (thrown) {
+      state = 'stopped';
+      throw thrown;
+    }
+  }
+
+  async function stop(): Promise<void> {
+    if (state !== 'running' || run === undefined) return;
+    state = 'draining';
+    await run.stop();
+    state = 'stopped';
+  }
+
+  function status(): RelayStatus {
+    return {
+      ...counts,
+      relayId: run?.leases.relayId ?? settings.relayId,
+      state,
+      leaseHolds: run?.leases.holds() ?? false,
+      buckets: run?.leases.owned() ?? [],
+      inFlight: run?.publishLoop.inFlight() ?? 0,
+      parked: run?.lanes.parkedTopics() ?? [],
+    };
+  }
+
+  const isHealthy = () => state === 'running' && (run?.leases.holds() ?? false);
+  return { start, stop, status, isHealthy };
+}
+
+type Run = Awaited<ReturnType<typeof startRun>>;
+
+async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayCounts) {
+  const { pool, publisher, logger = silentLogger, crashPoint = () => undefined } = deps;
+  const names = outboxNames(settings.schema);
+  const lanes = createLanes(settings);
+  const store = createLeaseStore(pool, names);
+  const leases = createBucketLeases({ store, logger, isIdle: lanes.isIdle }, settings);
+  const rows = createOutboxRows(pool, names, leases.relayId);
+  const { relayId } = leases;
+
+  const delayMs = await firstRound(leases.round, logger);
+  const leaseLoop = startLoop({
+    name: 'lease',
+    delayMs,
+    step: async () => {
+      const waitMs = await leases.round();
+      lanes.keepOnly(leases.owned());
+      publishLoop.raise();
+      return waitMs;
+    },
+    errorBackoffMaxMs: settings.heartbeatIntervalMs / 2,
+    logger,
+  });
+  const onLanded = () => {
+    if (leases.owned().length !== leases.readable().length) leaseLoop.raise();
+  };
+  const publishing = { publisher, leases, rows, lanes, logger, crashPoint, counts, onLanded };
+  const publishLoop = startPublishLoop(publishing, settings);
+  const partitions = startPartitionLoop(deps, settings, logger);
+  const listener = settings.listen
+    ? startWakeListener({
+        pool,
+        channel: names.channel,
+        onEvents: publishLoop.raise,
+        onLease: leaseLoop.raise,
+        logger,
+      })
+    : undefined;
+  logger.info({ relayId, buckets: leases.owned().length }, 'relay: started');
+
+  async function stop(): Promise<void> {
+    const left = await publishLoop.drain(settings.drainTimeoutMs);
+    if (left > 0)
+      logger.warn({ relayId, left }, 'relay: stopped with events in flight; they may appear twice');
+    await Promise.all([leaseLoop.stop(), partitions.stop(), listener?.stop()]);
+    try {
+      await leases.end();
+    } catch (thrown) {
+      logger.warn(
+        { relayId, err: asError(thrown) },
+        'relay: buckets not given back; their lease will run out',
+      );
+    }
+    logger.info({ relayId, ...counts }, 'relay: stopped');
+  }
+
+  return { leases, lanes, publishLoop, stop };
+}
+
+/**
+ * A database that is away will come back; tables that are not there will not come by waiting.
+ * @returns how long to wait for the next round
+ */
+async function firstRound(round: () => Promise<number>, logger: Logger): Promise<number> {
+  try {
+    return await round();
+  } catch (thrown) {
+    const cause = asError(thrown);
+    if ((cause as { code?: string }).code === undefinedTable) {
+      throw new OutboxError('OUTBOX_NOT_MIGRATED', `apply the migrations of the outbox: ${cause.message}`, {
+        cause,
+      });
+    }
+    logger.warn({ err: cause }, 'relay: the database does not answer yet');
+    return 0;
+  }
+}
+
+const undefinedTable = '42P01';
+
+function startPartitionLoop(deps: RelayDeps, settings: RelaySettings, logger: Logger): Loop {
+  const { createPartitions } = outboxNames(settings.schema);
+  return startLoop({
+    name: 'making partitions',
+    step: async () => {
+      const { rows } = await deps.pool.query(`SELECT ${createPartitions}($1) AS created`, [
+        settings.partitionsAheadDays,
+      ]);
+      const created = Number(rows[0]?.created);
+      if (created > 0) logger.info({ created }, 'relay: partitions made');
+      return partitionIntervalMs;
+    },
+    errorBackoffMaxMs: partitionRetryMaxMs,
+    logger,
+  });
+}

@@ -1,0 +1,87 @@
+import { type OutboxNames, type PoolLike, wakeFor } from '../postgres.ts';
+
+/** Who owns what, as the database says. */
+export interface LeaseView {
+  readonly relayIds: readonly string[];
+  /** Buckets of the asking relay, with their epochs. */
+  readonly owned: ReadonlyMap<number, number>;
+}
+
+/** The statements about leases; all times are the database's. Each is a transaction of its own. */
+export function createLeaseStore(pool: PoolLike, names: OutboxNames) {
+  return {
+    async register(relayId: string, leaseDurationMs: number): Promise<void> {
+      await pool.query(
+        `INSERT INTO ${names.relays} (id, heartbeat_at, lease_until)
+         VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2::float8 / 1000))`,
+        [relayId, leaseDurationMs],
+      );
+    },
+
+    /** @returns false if the relay was taken for dead, and with that has lost its buckets */
+    async heartbeat(relayId: string, leaseDurationMs: number): Promise<boolean> {
+      const { rowCount } = await pool.query(
+        `UPDATE ${names.relays}
+         SET heartbeat_at = clock_timestamp(),
+             lease_until = clock_timestamp() + make_interval(secs => $2::float8 / 1000)
+         WHERE id = $1`,
+        [relayId, leaseDurationMs],
+      );
+      return rowCount === 1;
+    },
+
+    /**
+     * Deletes relays whose lease has run out, which frees their buckets. A heartbeat that is quicker wins: the row
+     * is looked at again under its lock.
+     */
+    async removeDead(): Promise<string[]> {
+      const { rows } = await pool.query(
+        `DELETE FROM ${names.relays} WHERE lease_until < clock_timestamp() RETURNING id`,
+      );
+      return rows.map((row) => String(row.id));
+    },
+
+    async view(relayId: string): Promise<LeaseView> {
+      const { rows } = await pool.query(
+        `SELECT r.id, b.bucket, b.epoch FROM ${names.relays} r
+         LEFT JOIN ${names.buckets} b ON b.owner = r.id AND r.id = $1`,
+        [relayId],
+      );
+      const owned = rows.filter((row) => row.bucket !== null);
+      return {
+        relayIds: [...new Set(rows.map((row) => String(row.id)))],
+        owned: new Map(owned.map((row) => [Number(row.bucket), Number(row.epoch)])),
+      };
+    },
+
+    /** Takes free buckets, at most `count`, under a new epoch each. */
+    async acquire(relayId: string, count: number): Promise<Map<number, number>> {
+      const { rows } = await pool.query(
+        `UPDATE ${names.buckets} SET owner = $1, epoch = epoch + 1
+         WHERE bucket IN (SELECT bucket FROM ${names.buckets} WHERE owner IS NULL
+                          ORDER BY bucket LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING bucket, epoch`,
+        [relayId, count],
+      );
+      return new Map(rows.map((row) => [Number(row.bucket), Number(row.epoch)]));
+    },
+
+    async release(relayId: string, buckets: readonly number[]): Promise<void> {
+      await pool.query(
+        `UPDATE ${names.buckets} SET owner = NULL WHERE owner = $1 AND bucket = ANY ($2::smallint[])`,
+        [relayId, buckets],
+      );
+    },
+
+    async deregister(relayId: string): Promise<void> {
+      await pool.query(`DELETE FROM ${names.relays} WHERE id = $1`, [relayId]);
+    },
+
+    /** Tells the other relays to look at the leases now rather than at their next heartbeat. */
+    async announce(): Promise<void> {
+      await pool.query('SELECT pg_notify($1, $2)', [names.channel, wakeFor.lease]);
+    },
+  };
+}
+
+export type LeaseStore = ReturnType<typeof createLeaseStore>;

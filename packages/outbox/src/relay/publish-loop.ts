@@ -1,0 +1,101 @@
+import type { Logger } from '../logger.ts';
+import type { BucketLeases } from './bucket-leases.ts';
+import { type Flight, flightsOf } from './flight.ts';
+import type { Lanes, ReadRequest } from './lanes.ts';
+import { type Loop, startLoop } from './loop.ts';
+import type { RelaySettings } from './options.ts';
+import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
+import { type PublishingDeps, publishFlight } from './publishing.ts';
+
+/** Reads, publishes, marks. */
+export interface PublishLoop extends Pick<Loop, 'raise'> {
+  inFlight(): number;
+  /** Reads no more, and waits for what is in flight, at most `timeoutMs`. @returns how many events still are */
+  drain(timeoutMs: number): Promise<number>;
+}
+
+/** About how many rows are published by one call; the broker's round trip is long against what a row costs. */
+const flightSizeMax = 1_000;
+
+/** @param deps `onLanded` is called when buckets may have become idle */
+export function startPublishLoop(
+  deps: Omit<PublishingDeps, 'rows' | 'leases'> & {
+    leases: BucketLeases;
+    rows: OutboxRows;
+    lanes: Lanes;
+    logger: Logger;
+    onLanded: () => void;
+  },
+  settings: RelaySettings,
+): PublishLoop {
+  const { leases, lanes, rows } = deps;
+  const flying = new Set<Promise<void>>();
+  let inFlight = 0;
+  let idleMs = settings.pollIntervalMs;
+  let firstRequest = 0;
+  let draining = false;
+
+  async function step(): Promise<number> {
+    const buckets = leases.readable();
+    const free = settings.inFlightMax - inFlight;
+    const requests = free > 0 ? takeTurns(lanes.plan(buckets), free) : [];
+    if (requests.length === 0) return settings.pollIntervalMs;
+
+    const limitEach = Math.max(1, Math.min(settings.batchSizeMax, Math.floor(free / requests.length)));
+    const found = await rows.read(requests, limitEach);
+    for (const flight of flightsOf(stillReadable(found), flightSizeMax)) launch(flight);
+    unparkEmpty(requests, found);
+
+    // Shortly after events there are often more; after a while without, one look per interval will do.
+    idleMs = found.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
+    return Math.min(idleMs, lanes.nextRetryInMs(buckets));
+  }
+
+  /** With less room than requests, the ones that are left out now come first the next time. */
+  function takeTurns(requests: ReadRequest[], free: number): ReadRequest[] {
+    if (requests.length <= free) return requests;
+    firstRequest = (firstRequest + free) % requests.length;
+    return [...requests.slice(firstRequest), ...requests.slice(0, firstRequest)].slice(0, free);
+  }
+
+  /** While we read, a bucket may have been lost or be on its way to another relay. */
+  function stillReadable(found: readonly OutboxRow[]): readonly OutboxRow[] {
+    if (draining) return [];
+    const buckets = new Set(leases.readable());
+    return found.filter((row) => buckets.has(row.bucket) && leases.epochOf(row.bucket) === row.epoch);
+  }
+
+  function launch(flight: Flight): void {
+    for (const bucket of flight.buckets) lanes.depart(bucket, flight.topic);
+    inFlight += flight.rows.length;
+    const flown = publishFlight(deps, flight, settings.publishTimeoutMs).then((errors) => {
+      for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
+      inFlight -= flight.rows.length;
+      flying.delete(flown);
+      loop.raise();
+      deps.onLanded();
+    });
+    flying.add(flown);
+  }
+
+  function unparkEmpty(requests: readonly ReadRequest[], found: readonly OutboxRow[]): void {
+    for (const { bucket, topics, only } of requests) {
+      const topic = topics[0];
+      if (!only || topic === undefined) continue;
+      if (!found.some((row) => row.bucket === bucket && row.record.topic === topic))
+        lanes.unpark(bucket, topic);
+    }
+  }
+
+  async function drain(timeoutMs: number): Promise<number> {
+    draining = true;
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    await Promise.race([loop.stop().then(() => Promise.all(flying)), timeout]);
+    clearTimeout(timer);
+    return inFlight;
+  }
+
+  const loop = startLoop({ name: 'reading', step, errorBackoffMaxMs: 5_000, logger: deps.logger });
+  return { raise: loop.raise, inFlight: () => inFlight, drain };
+}

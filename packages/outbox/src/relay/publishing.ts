@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asError, OutboxError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { Publisher, PublishResult } from '../publisher.ts';
+import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
+import type { BucketLeases } from './bucket-leases.ts';
+import type { Flight } from './flight.ts';
+import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
+
+/** Counted since the start of the process. */
+export interface RelayCounts {
+  /** Events acknowledged by the broker. */
+  published: number;
+  /** Events marked in the table. */
+  marked: number;
+  /** Events whose mark was refused because their bucket had gone to another owner or epoch. */
+  fenced: number;
+  /** Events that were read and then not published, because the lease had run out or the bucket was lost. */
+  dropped: number;
+}
+
+/** What publishing needs. */
+export interface PublishingDeps {
+  readonly publisher: Publisher;
+  readonly rows: Pick<OutboxRows, 'mark'>;
+  readonly leases: Pick<BucketLeases, 'holds' | 'epochOf' | 'relayId'>;
+  readonly logger: Logger;
+  readonly crashPoint: (point: string) => void;
+  readonly counts: RelayCounts;
+}
+
+/** Wait before a mark that the database did not take is tried again. */
+const markRetryIntervalMs = 100;
+
+/**
+ * Publishes a flight, then marks what the broker acknowledged. No transaction is open meanwhile. Never throws.
+ * @returns for each bucket of the flight whose rows were not all acknowledged, why
+ */
+export async function publishFlight(
+  deps: PublishingDeps,
+  flight: Flight,
+  publishTimeoutMs: number,
+): Promise<ReadonlyMap<number, Error>> {
+  const { leases, counts, crashPoint } = deps;
+  crashPoint('relay.publish.before');
+  // A process that was stopped between reading and here may come too late: others may own its buckets.
+  const rows = leases.holds() ? flight.rows.filter((row) => leases.epochOf(row.bucket) === row.epoch) : [];
+  counts.dropped += flight.rows.length - rows.length;
+  if (rows.length === 0) return new Map();
+
+  const startMs = performance.now();
+  const acknowledged = await publishRows(deps.publisher, rows, publishTimeoutMs);
+  crashPoint('relay.publish.after');
+  counts.published += acknowledged.rows.length;
+  report(deps, flight, acknowledged, performance.now() - startMs);
+
+  if (acknowledged.rows.length > 0) await markRows(deps, acknowledged.rows);
+  return acknowledged.errors;
+}
+
+async function publishRows(
+  publisher: Publisher,
+  rows: readonly OutboxRow[],
+  timeoutMs: number,
+): Promise<Acknowledged> {
+  const records = rows.map((row) => row.record);
+  let results: readonly PublishResult[];
+  try {
+    results = await inTime(publisher.publish(records), timeoutMs);
+    if (results.length !== records.length) {
+      const message = `the publisher gave ${results.length} results for ${records.length} records`;
+      throw new OutboxError('OUTBOX_PUBLISHER_BROKE_CONTRACT', message);
+    }
+  } catch (thrown) {
+    const error = asError(thrown);
+    results = records.map(() => ({ acknowledged: false, error }));
+  }
+  return acknowledgedPrefix(rows, results);
+}
+
+/**
+ * Giving up on a call that may still succeed is safe: what is published then begins again at the first row that is
+ * not marked, so a late success is a repetition of what is, or will be, on the topic before anything newer.
+ */
+async function inTime<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    reject(new OutboxError('OUTBOX_PUBLISH_TIMEOUT', `no answer from the publisher within ${timeoutMs} ms`));
+  }, timeoutMs);
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function report(deps: PublishingDeps, flight: Flight, acknowledged: Acknowledged, tookMs: number): void {
+  const { relayId } = deps.leases;
+  const { topic } = flight;
+  if (acknowledged.rows.length > 0) {
+    const buckets = [...new Set(acknowledged.rows.map((row) => row.bucket))];
+    const fields = {
+      relayId,
+      topic,
+      count: acknowledged.rows.length,
+      buckets,
+      durationMs: Math.round(tookMs),
+    };
+    deps.logger.info(fields, 'relay: published');
+  }
+  for (const [err, buckets] of Map.groupBy(acknowledged.errors.keys(), (b) => acknowledged.errors.get(b))) {
+    deps.logger.warn({ relayId, topic, buckets, err }, 'relay: not acknowledged, will be tried again');
+  }
+}
+
+/**
+ * Marks acknowledged rows, however often the database fails, as long as the lease holds; after that the rows are
+ * published again by whoever owns the bucket.
+ */
+async function markRows(deps: PublishingDeps, rows: readonly OutboxRow[]): Promise<void> {
+  const { leases, counts, logger } = deps;
+  for (;;) {
+    try {
+      const marked = await deps.rows.mark(rows);
+      deps.crashPoint('relay.mark.after');
+      counts.marked += marked;
+      counts.fenced += rows.length - marked;
+      if (marked < rows.length) {
+        const fields = { relayId: leases.relayId, refused: rows.length - marked };
+        logger.warn(fields, 'relay: mark refused, the bucket has another owner; its events may appear twice');
+      }
+      return;
+    } catch (thrown) {
+      const fields = { relayId: leases.relayId, count: rows.length, err: asError(thrown) };
+      if (!leases.holds()) {
+        logger.warn(fields, 'relay: mark failed and the lease is over; the events will be published again');
+        return;
+      }
+      logger.warn(fields, 'relay: mark failed, trying again');
+      await sleep(markRetryIntervalMs);
+    }
+  }
+}

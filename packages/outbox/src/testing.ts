@@ -1,0 +1,6 @@
+export { createMemoryBroker, type MemoryBroker } from './testing/memory-broker.ts';
+export {
+  type PublisherUnderTest,
+  publisherContract,
+  type ReceivedRecord,
+} from './testing/publisher-contract.ts';

@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { partitionOf } from '../kafkajs/murmur2.ts';
+import type { OutboundRecord, Publisher } from '../publisher.ts';
+
+/** A record as a consumer of the broker sees it. */
+export interface ReceivedRecord {
+  readonly partition: number;
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What the contract needs of an adapter and its broker. */
+export interface PublisherUnderTest {
+  readonly publisher: Publisher;
+  /** Creates a topic with a name of its own, and returns the name. */
+  createTopic(partitions: number): Promise<string>;
+  /** Name of a topic that does not exist. */
+  missingTopic(): string;
+  /** Everything on the topic, in the order of each partition. */
+  read(topic: string): Promise<readonly ReceivedRecord[]>;
+  close(): Promise<void>;
+}
+
+/** The test suite that every {@link Publisher} passes; call it in a test file of the adapter. */
+export function publisherContract(name: string, open: () => Promise<PublisherUnderTest>): void {
+  describe(`${name} is a Publisher`, () => {
+    let broker: PublisherUnderTest;
+    beforeAll(async () => {
+      broker = await open();
+      await broker.publisher.connect();
+    });
+    afterAll(async () => {
+      await broker?.publisher.disconnect();
+      await broker?.close();
+    });
+    contractTests(() => broker);
+  });
+}
+
+function contractTests(broker: () => PublisherUnderTest): void {
+  it('publishes key, value and headers as they are, JSON text and bytes', async () => {
+    const topic = await broker().createTopic(1);
+    const bytes = Uint8Array.of(0, 255, 128, 10);
+    const records = [
+      recordFor(topic, 'ключ', '{"a": "ü"}', { ce_id: '1', empty: '' }),
+      { ...recordFor(topic, 'b', ''), value: bytes },
+    ];
+    expect(await broker().publisher.publish(records)).toEqual([acknowledged, acknowledged]);
+    const [text, binary] = await broker().read(topic);
+    expect({ ...text, value: Buffer.from(text?.value ?? []).toString() }).toEqual({
+      partition: 0,
+      key: 'ключ',
+      value: '{"a": "ü"}',
+      headers: { ce_id: '1', empty: '' },
+    });
+    expect([...(binary?.value ?? [])]).toEqual([...bytes]);
+  });
+
+  it("keeps the order of each key, in one partition, the one that Kafka's default partitioner chooses", async () => {
+    const topic = await broker().createTopic(5);
+    const numbered = (from: number) =>
+      Array.from({ length: 100 }, (_, i) => recordFor(topic, `key-${i % 10}`, String(from + i)));
+    for (const from of [0, 100, 200]) await expectAllAcknowledged(broker().publisher, numbered(from));
+    const received = await broker().read(topic);
+    expect(received).toHaveLength(300);
+    for (const [key, ofKey] of Map.groupBy(received, (record) => record.key)) {
+      const numbers = ofKey.map((record) => Number(Buffer.from(record.value).toString()));
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+      expect(new Set(ofKey.map((record) => record.partition))).toEqual(new Set([partitionOf(key, 5)]));
+    }
+  });
+
+  it('does not acknowledge records of a missing topic, does not create it, and publishes the others', async () => {
+    const topic = await broker().createTopic(1);
+    const missing = broker().missingTopic();
+    const records = ['1', '2', '3', '4'].map((n, i) => recordFor(i % 2 === 0 ? topic : missing, 'k', n));
+    for (let call = 1; call <= 2; call++) {
+      const results = await broker().publisher.publish(records);
+      expect(results.map((result) => result.acknowledged)).toEqual([true, false, true, false]);
+      expect(await broker().read(topic)).toHaveLength(2 * call);
+    }
+  });
+
+  it('publishes more in one call than a broker takes in one batch', async () => {
+    const topic = await broker().createTopic(2);
+    const large = 'x'.repeat(50_000);
+    const records = Array.from({ length: 40 }, (_, i) => recordFor(topic, `key-${i % 3}`, `${i}:${large}`));
+    await expectAllAcknowledged(broker().publisher, records);
+    expect(await broker().read(topic)).toHaveLength(40);
+  });
+
+  it('has nothing to do for no records', async () => {
+    expect(await broker().publisher.publish([])).toEqual([]);
+  });
+
+  it('acknowledges nothing between disconnect and connect', async () => {
+    const topic = await broker().createTopic(1);
+    await broker().publisher.disconnect();
+    const refused = await broker().publisher.publish([recordFor(topic, 'k', '1')]);
+    expect(refused).toEqual([{ acknowledged: false, error: expect.any(Error) }]);
+    await broker().publisher.connect();
+    await broker().publisher.connect();
+    await expectAllAcknowledged(broker().publisher, [recordFor(topic, 'k', '2')]);
+    const values = (await broker().read(topic)).map((record) => Buffer.from(record.value).toString());
+    expect(values).toEqual(['2']);
+  });
+}
+
+const acknowledged = { acknowledged: true };
+
+async function expectAllAcknowledged(publisher: Publisher, records: OutboundRecord[]): Promise<void> {
+  expect(await publisher.publish(records)).toEqual(records.map(() => acknowledged));
+}
+
+function recordFor(
+  topic: string,
+  key: string,
+  value: string,
+  headers: Record<string, string> = {},
+): OutboundRecord {
+  return { id: randomUUID(), topic, key, value, headers };
+}
