@@ -24,7 +24,8 @@ export async function listenForClients(socketPath: string, onEnd: (why: string) 
   let closed = false;
 
   const leave = (client: Socket) => {
-    const lingerMs = lingerMsOf.get(client);
+    const failed = said.at(-1)?.type === 'failed'; // then nobody wants to find it warm
+    const lingerMs = failed ? 0 : lingerMsOf.get(client);
     if (!lingerMsOf.delete(client) || lingerMsOf.size > 0 || closed) return;
     if (lingerMs) idle = setTimeout(onEnd, lingerMs, 'no client left');
     else onEnd('no client left');

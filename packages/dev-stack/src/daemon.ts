@@ -48,7 +48,7 @@ async function runDaemon({ scope, mode }: DaemonArguments): Promise<void> {
   const failed = (error: unknown) => {
     const code = error instanceof DevStackError ? error.code : 'DEV_STACK_START_FAILED';
     say({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) });
-    return 'the servers did not start';
+    return asked.promise; // not before our clients have heard it and left
   };
   note(`ending: ${await Promise.race([serve().catch(failed), asked.promise])}`);
 

