@@ -4,6 +4,8 @@ import { type Static, Type } from 'typebox';
 const Config = Type.Object({
   ...serviceConfig,
   ...databaseConfig,
+  /** Leases, reads, marks and LISTEN each keep one. */
+  DATABASE_POOL_MAX: Type.Integer({ default: 10, minimum: 4, maximum: 1000 }),
   ...kafkaConfig,
   /** How long a relay may be silent before the others take its buckets. */
   RELAY_LEASE_MS: Type.Integer({ default: 10_000, minimum: 500 }),

@@ -7,5 +7,5 @@ const logger = createLogger({ service, level: config.LOG_LEVEL });
 await runService({
   logger,
   shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS,
-  start: () => startRelayService(config, logger),
+  start: (stopping) => startRelayService(config, logger, stopping),
 });

@@ -1,5 +1,6 @@
-import { assertSchemaFits, createDatabase } from '@orders/db';
-import { createRelay } from '@orders/outbox';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
+import { createRelay, type Publisher } from '@orders/outbox';
 import { createKafkajsPublisher } from '@orders/outbox/kafkajs';
 import {
   crashPoint,
@@ -17,7 +18,11 @@ export const service = 'outbox-relay';
  * Publishes the outbox until it is stopped. Stopping finishes the batches in flight and gives the buckets back, so
  * that another relay takes them at once; what is not published stays in the table.
  */
-export async function startRelayService(config: RelayConfig, logger: Logger): Promise<RunningService> {
+export async function startRelayService(
+  config: RelayConfig,
+  logger: Logger,
+  stopping: AbortSignal,
+): Promise<RunningService> {
   const database = openDatabase(config, logger);
   const kafka = createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, logger });
   const publisher = createKafkajsPublisher({ kafka });
@@ -27,6 +32,7 @@ export async function startRelayService(config: RelayConfig, logger: Logger): Pr
       leaseDurationMs: config.RELAY_LEASE_MS,
       pollIntervalMs: config.RELAY_POLL_INTERVAL_MS,
       batchSizeMax: config.RELAY_BATCH_SIZE_MAX,
+      drainTimeoutMs: config.SHUTDOWN_TIMEOUT_MS * 0.8, // the rest is for giving back buckets and connections
     },
   );
 
@@ -40,7 +46,7 @@ export async function startRelayService(config: RelayConfig, logger: Logger): Pr
   const probes = port === undefined ? undefined : await startProbes({ port, isReady, logger });
 
   await assertSchemaFits(database.db);
-  await publisher.connect();
+  await reachBroker(publisher, logger, stopping);
   await relay.start();
   running = true;
 
@@ -55,7 +61,25 @@ export async function startRelayService(config: RelayConfig, logger: Logger): Pr
   };
 }
 
-function openDatabase(config: RelayConfig, logger: Logger) {
+const brokerRetryMs = 1000;
+
+/**
+ * Waits for the broker, for ever: a relay that cannot publish must not take buckets from those that can.
+ * @throws the reason of `stopping`
+ */
+async function reachBroker(publisher: Publisher, logger: Logger, stopping: AbortSignal): Promise<void> {
+  for (;;) {
+    stopping.throwIfAborted();
+    try {
+      return await publisher.connect();
+    } catch (error) {
+      logger.warn({ err: error, retryInMs: brokerRetryMs }, 'Kafka does not answer yet');
+    }
+    await sleep(brokerRetryMs, undefined, { signal: stopping });
+  }
+}
+
+function openDatabase(config: RelayConfig, logger: Logger): DatabaseHandle {
   // A relay that is frozen in the middle of a statement must have lost its locks before its lease runs out.
   const timeoutMs = Math.min(5000, Math.floor(config.RELAY_LEASE_MS / 2));
   return createDatabase({

@@ -42,12 +42,14 @@ export function readConfig(): WorkerConfig {
   return config;
 }
 
-/** The protocol rests on: one call ≪ the lease ≪ the last moment at which a key may be sent. */
+/** The protocol rests on: one call ≪ the lease ≪ the key's lifetime, whose margin the last call still fits into. */
 function contradictions(config: WorkerConfig): string[] {
   const problems: string[] = [];
   const lastSendMs = config.GATEWAY_KEY_LIFETIME_MS - config.GATEWAY_KEY_LIFETIME_MARGIN_MS;
   if (config.GATEWAY_TIMEOUT_MS >= config.PAYMENT_LEASE_MS)
     problems.push('GATEWAY_TIMEOUT_MS must be less than PAYMENT_LEASE_MS');
+  if (config.GATEWAY_TIMEOUT_MS >= config.GATEWAY_KEY_LIFETIME_MARGIN_MS)
+    problems.push('GATEWAY_TIMEOUT_MS must be less than GATEWAY_KEY_LIFETIME_MARGIN_MS');
   if (config.PAYMENT_LEASE_MS >= lastSendMs)
     problems.push(
       'PAYMENT_LEASE_MS must be less than GATEWAY_KEY_LIFETIME_MS - GATEWAY_KEY_LIFETIME_MARGIN_MS',

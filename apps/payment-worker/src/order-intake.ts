@@ -3,7 +3,7 @@ import { type DatabaseHandle, inTransaction, type Tx } from '@orders/db';
 import { createOrderEventDecoder, type OrderCreatedEvent } from '@orders/events';
 import { createConsumer } from '@orders/idempotent-consumer';
 import type { OrderLifecycle } from '@orders/order-lifecycle';
-import { acceptCreatedOrders } from '@orders/payments';
+import { type Acceptance, acceptCreatedOrders } from '@orders/payments';
 import type { createKafka, Logger } from '@orders/service-runtime';
 
 /**
@@ -19,26 +19,32 @@ export function createOrderIntake(
     crashPoint: (point: string) => void;
     afterCommit: () => void;
   },
-  options: { topic: string; workerId: string; groupId: string; sessionTimeoutMs: number },
+  options: {
+    topic: string;
+    workerId: string;
+    groupId: string;
+    sessionTimeoutMs: number;
+    stopTimeoutMs: number;
+  },
 ) {
   const { kafka, db, lifecycle, logger, crashPoint, afterCommit } = deps;
   const { topic, ...consumerOptions } = options;
-  const handled = new AsyncLocalStorage<OrderCreatedEvent[]>();
+  const stories = new AsyncLocalStorage<(() => void)[]>();
 
   async function transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R> {
-    const events: OrderCreatedEvent[] = [];
-    const result = await handled.run(events, () => inTransaction(db, work));
-    for (const event of events) logAccepted(logger, event);
-    if (events.length > 0) afterCommit();
+    const story: (() => void)[] = [];
+    const result = await stories.run(story, () => inTransaction(db, work));
+    for (const tell of story) tell();
+    if (story.length > 0) afterCommit();
     return result;
   }
 
   async function handle(tx: Tx, events: OrderCreatedEvent[]): Promise<void> {
-    await acceptCreatedOrders(tx, lifecycle, events);
-    handled.getStore()?.push(...events);
+    const acceptance = await acceptCreatedOrders(tx, lifecycle, events);
+    stories.getStore()?.push(() => logAcceptance(logger, events, acceptance));
   }
 
-  return createConsumer<OrderCreatedEvent>(
+  return createConsumer(
     { kafka, transaction, logger, crashPoint },
     {
       ...consumerOptions,
@@ -49,7 +55,14 @@ export function createOrderIntake(
   );
 }
 
-function logAccepted(logger: Logger, event: OrderCreatedEvent): void {
-  const { id: eventId, correlationId, tenantId, data } = event;
-  logger.info({ orderId: data.orderId, eventId, correlationId, tenantId }, 'order accepted for payment');
+function logAcceptance(logger: Logger, events: readonly OrderCreatedEvent[], acceptance: Acceptance): void {
+  const accepted = new Set(acceptance.accepted);
+  const missing = new Set(acceptance.missing);
+  for (const { id: eventId, correlationId, tenantId, data } of events) {
+    const orderId = data.orderId.toLowerCase();
+    const fields = { orderId, eventId, correlationId, tenantId };
+    if (accepted.has(orderId)) logger.info(fields, 'order accepted for payment');
+    else if (missing.has(orderId)) logger.error(fields, 'an event of an order that is not in this database');
+    else logger.info(fields, 'order needs no new payment');
+  }
 }

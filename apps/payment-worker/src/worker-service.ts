@@ -22,7 +22,7 @@ export const service = 'payment-worker';
  */
 export async function startWorkerService(config: WorkerConfig, logger: Logger): Promise<RunningService> {
   const database = openDatabase(config, logger);
-  const outbox = createOutbox({ pool: database.pool });
+  const outbox = createOutbox({ pool: database.pool, logger });
   const lifecycle = createOrderLifecycle({ outbox, topic: config.ORDERS_TOPIC });
   const executor = createExecutor(config, { database, outbox, lifecycle, logger });
   const intake = createOrderIntake(
@@ -42,6 +42,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
       workerId: service,
       groupId: config.CONSUMER_GROUP,
       sessionTimeoutMs: config.KAFKA_SESSION_TIMEOUT_MS,
+      stopTimeoutMs: Math.ceil(config.SHUTDOWN_TIMEOUT_MS * shareOfDrain.consumer),
     },
   );
 
@@ -55,7 +56,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
   const probes = port === undefined ? undefined : await startProbes({ port, isReady, logger });
 
   await assertSchemaFits(database.db);
-  await executor.start();
+  executor.start();
   await intake.start();
   running = true;
 
@@ -64,7 +65,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
       running = false;
       await intake.stop();
       await executor.stop();
-      await outbox.close?.();
+      await outbox.close();
       await database.close();
       await probes?.close();
     },
@@ -92,7 +93,7 @@ function createExecutor(
   const { database, ...rest } = deps;
   const gateway = createHttpGateway({ url: config.GATEWAY_URL, timeoutMs: config.GATEWAY_TIMEOUT_MS });
   return createPaymentExecutor(
-    { ...rest, db: database.db, pool: database.pool, gateway, crashPoint },
+    { ...rest, db: database.db, gateway, crashPoint },
     {
       leaseDurationMs: config.PAYMENT_LEASE_MS,
       concurrencyMax: config.PAYMENT_CONCURRENCY_MAX,
@@ -104,9 +105,13 @@ function createExecutor(
       keyLifetimeMarginMs: config.GATEWAY_KEY_LIFETIME_MARGIN_MS,
       pollIntervalMs: config.PAYMENT_POLL_INTERVAL_MS,
       sweepIntervalMs: config.PAYMENT_SWEEP_INTERVAL_MS,
+      drainTimeoutMs: Math.ceil(config.SHUTDOWN_TIMEOUT_MS * shareOfDrain.executor),
     },
   );
 }
+
+/** One after the other they stop within SHUTDOWN_TIMEOUT_MS, with some to spare for closing connections. */
+const shareOfDrain = { consumer: 0.3, executor: 0.6 };
 
 /** Soft declines after which an order is FAILED. Part of what customers are told, so it is not configured. */
 const attemptsMax = 3;

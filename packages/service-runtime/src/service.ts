@@ -16,7 +16,8 @@ const notOurs: Events = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
 /**
  * Runs a service until a signal ends the process; a `main.ts` calls it once.
  *
- * SIGTERM or SIGINT drains once: `stop()` runs, also if the service is still starting, and the exit status is 0.
+ * SIGTERM or SIGINT drains once: `stop()` runs, and the exit status is 0. A start that is still waiting for something
+ * is told by its signal to give up; if it completes nevertheless, it is stopped like any other.
  * Status 1, with a line that says why: the start failed, the drain failed or took longer than `shutdownTimeoutMs`,
  * a second signal, an uncaught error. After an uncaught error nothing is drained: the state is unknown, and what was
  * in flight is taken up by the next process as after a crash.
@@ -24,15 +25,15 @@ const notOurs: Events = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SI
 export async function runService(options: {
   logger: Logger;
   shutdownTimeoutMs: number;
-  start: () => Promise<RunningService>;
+  start: (stopping: AbortSignal) => Promise<RunningService>;
 }): Promise<void> {
   const { logger, shutdownTimeoutMs, start } = options;
   const exitWith = (fields: object, message: string): never => {
     logger.error(fields, message);
     process.exit(1);
   };
+  const stopping = new AbortController();
   const started = Promise.withResolvers<RunningService>();
-  started.promise.catch(() => undefined); // reported below
 
   closeWithGrace(
     {
@@ -47,6 +48,7 @@ export async function runService(options: {
       if (err !== undefined) exitWith({ err }, 'an uncaught error; the process ends');
       if (signal === undefined) exitWith({}, 'the service has nothing left to do, which it should not');
       logger.info({ signal }, 'draining');
+      stopping.abort();
       try {
         await (await started.promise).stop();
       } catch (error) {
@@ -57,10 +59,12 @@ export async function runService(options: {
   );
 
   try {
-    started.resolve(await start());
+    started.resolve(await start(stopping.signal));
     logger.info({}, 'started');
   } catch (error) {
-    exitWith({ err: error }, 'the service could not start');
+    if (!stopping.signal.aborted) exitWith({ err: error }, 'the service could not start');
+    logger.info({ err: error }, 'the start was given up');
+    started.resolve({ stop: async () => undefined });
   }
 }
 

@@ -19,6 +19,14 @@ describe('runService', () => {
     expect(service.messages()).toEqual(['starting', 'draining', 'started', 'stopped']);
   });
 
+  it('a signal ends a start that waits for something, with status 0', async () => {
+    const service = startFixture('waits-for-the-broker');
+    await service.logged('waiting');
+    service.kill('SIGTERM');
+    expect(await service.exited).toEqual({ code: 0, signal: null });
+    expect(service.messages()).toEqual(['waiting', 'draining', 'the start was given up', 'stopped']);
+  });
+
   it('a drain that does not end is cut off at its limit, with status 1', async () => {
     const service = startFixture('never-drains');
     await service.logged('started');
