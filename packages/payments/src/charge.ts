@@ -22,7 +22,7 @@ export interface ChargeDeps extends RecordDeps {
 
 /** How often a known outcome is tried to be stored before the lease is left to run out. */
 const recordTriesMax = 6;
-const recordRetryBaseMs = 100;
+const recordRetryBaseMs = 50;
 
 /**
  * The rest of a claimed payment's way: ask or send, then record. No transaction is open and no connection is held

@@ -1,56 +1,52 @@
-import type { AttemptOutcome } from './decision.ts';
+import type { AttemptOutcome, Decision } from './decision.ts';
 import type { Logger } from './logger.ts';
 import type { Recorded } from './record.ts';
 
 /** Tells what was recorded, as loud as somebody should listen. `fields`: order, event, payment, attempt. */
 export function logRecorded(logger: Logger, fields: object, recorded: Recorded): void {
-  const { decision, waitMs } = recorded;
   for (const transition of recorded.transitions) {
     if (transition.outcome === 'refused') {
       logger.error({ ...fields, reason: transition.reason }, 'the order did not follow its payment');
     }
   }
-  const outcome = outcomeFields(recorded.outcome);
+  const { level, message, more = {} } = sentenceOf(recorded.decision);
+  const wait = recorded.waitMs === null ? {} : { waitMs: recorded.waitMs };
+  logger[level]({ ...fields, ...outcomeFields(recorded.outcome), ...wait, ...more }, message);
+}
+
+function sentenceOf(decision: Decision): { level: keyof Logger; message: string; more?: object } {
   switch (decision.write) {
-    case 'captured':
-      if (decision.refund === null && decision.opensBreak === null) {
-        return logger.info({ ...fields, ...outcome }, 'payment captured');
-      }
-      return logger.error(
-        { ...fields, ...outcome, refund: decision.refund, break: decision.opensBreak },
-        'payment captured, but not as it should be',
-      );
+    case 'captured': {
+      const { refund, opensBreak } = decision;
+      if (refund === null && opensBreak === null) return { level: 'info', message: 'payment captured' };
+      const level = opensBreak === null ? 'info' : 'error';
+      return { level, message: 'payment captured, with a follow-up', more: { refund, opensBreak } };
+    }
     case 'stray-capture':
-      return logger.error({ ...fields, ...outcome }, 'a second charge was captured; it will be refunded');
+      return { level: 'error', message: 'a second charge was captured; it will be refunded' };
     case 'declined-retry':
-      return logger.info({ ...fields, ...outcome, waitMs }, 'payment declined; next attempt is scheduled');
+      return { level: 'info', message: 'payment declined; the next attempt is scheduled' };
     case 'declined-failed':
-      return logger.warn({ ...fields, ...outcome, deadLetter: decision.deadLetter }, 'payment failed');
+      return { level: 'warn', message: 'payment failed', more: { deadLetter: decision.deadLetter } };
     case 'declined-void':
-      return logger.info({ ...fields, ...outcome }, 'payment declined after a cancel; order cancelled');
+      return { level: 'info', message: 'payment declined after a cancel; order cancelled' };
     case 'wait':
-      return logger.warn(
-        { ...fields, ...outcome, waitMs },
-        'payment outcome is open; it will be asked again',
-      );
+      return { level: 'warn', message: 'payment outcome is open; the same key is tried again' };
     case 'review':
-      return logger.error(
-        { ...fields, ...outcome },
-        'payment outcome is still open at its deadline: review it',
-      );
+      return { level: 'error', message: 'payment outcome is still open at its deadline: to be reviewed' };
     case 'nothing':
-      return logger.info({ ...fields, ...outcome, because: decision.because }, 'outcome changed nothing');
+      return { level: 'info', message: 'outcome changed nothing', more: { because: decision.because } };
   }
 }
 
 function outcomeFields(outcome: AttemptOutcome): object {
   switch (outcome.outcome) {
     case 'captured':
-      return { outcome: 'captured', chargeId: outcome.chargeId };
+      return { outcome: outcome.outcome, chargeId: outcome.chargeId };
     case 'declined':
-      return { outcome: 'declined', code: outcome.code, kind: outcome.kind };
+      return { outcome: outcome.outcome, code: outcome.code, kind: outcome.kind };
     case 'lease-expired':
-      return { outcome: 'lease-expired' };
+      return { outcome: outcome.outcome };
     default:
       return { outcome: outcome.outcome, reason: outcome.reason };
   }
