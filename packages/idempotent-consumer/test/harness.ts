@@ -1,26 +1,12 @@
 import { createTestDatabase, createTestTopic, testStack, uniqueName } from '@orders/dev-stack/testing';
 import { Kafka, logLevel, type Message } from 'kafkajs';
-import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+import { Kysely, PostgresDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
-import {
-  type Consumer,
-  type ConsumerOptions,
-  createConsumer,
-  type Decoded,
-  type Logger,
-} from '../src/index.ts';
+import { type Consumer, type ConsumerOptions, createConsumer, type Logger } from '../src/index.ts';
 import { consumerMigrationLockTable, consumerMigrations, consumerMigrationTable } from '../src/migrations.ts';
-
-// biome-ignore lint/suspicious/noExplicitAny: the tests write SQL, not Kysely queries
-export type Tx = Transaction<any>;
-
-/** What the tests' records hold: count `name` up by one. */
-export interface CountEvent {
-  readonly id: string;
-  readonly name: string;
-}
+import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 async function migrate(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
@@ -59,7 +45,9 @@ export function openDb(url: string): TestDb & { close(): Promise<void> } {
   const options = { connectionString: url, application_name: 'consumer-under-test', max: 8 };
   const used = new pg.Pool(options);
   const pool = new pg.Pool({ connectionString: url, max: 2 });
-  used.on('error', () => undefined); // a test that terminates backends also meets idle ones
+  // A test terminates backends: pg tells of it by events too, of the pool or of a connection in use.
+  used.on('error', () => undefined);
+  used.on('connect', (client) => client.on('error', () => undefined));
   // biome-ignore lint/suspicious/noExplicitAny: as above
   const db = new Kysely<any>({ dialect: new PostgresDialect({ pool: used }) });
   const rows = async (text: string, value: string) => (await pool.query(text, [value])).rows;
@@ -94,43 +82,13 @@ export function useDatabase(): () => TestDb {
   return () => db as TestDb;
 }
 
-/** Counts one up, without any protection against doing it again. */
-export async function countUp(tx: Tx, { name }: CountEvent): Promise<void> {
-  await tx
-    .insertInto('counters')
-    .values({ name, n: 1 })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet((eb) => ({ n: eb('counters.n', '+', 1) })))
-    .execute();
-}
-
-export const countAll = async (tx: Tx, events: readonly CountEvent[]): Promise<void> => {
-  for (const event of events) await countUp(tx, event);
-};
-
-/** The records' decoder: header `type` is `count`, header `id` the event's id, the value its name. */
-export function decodeCount(record: {
-  headers: Readonly<Record<string, unknown>>;
-  value: Uint8Array | null;
-}): Decoded<CountEvent> {
-  const type = record.headers.type?.toString();
-  const id = record.headers.id?.toString();
-  if (type === undefined) return { kind: 'invalid', reason: 'header type is missing', eventId: id };
-  if (type !== 'count') return { kind: 'skip' };
-  if (id === undefined) return { kind: 'invalid', reason: 'header id is missing' };
-  return { kind: 'event', id, event: { id, name: Buffer.from(record.value ?? []).toString() } };
-}
-
-export const countRecord = (id: string, name: string): Message => ({
-  key: name,
-  value: name,
-  headers: { type: 'count', id },
-});
-
-export const testKafka = () =>
+/** A client; `log` is given kafkajs's own messages. */
+export const testKafka = (log?: (level: logLevel, message: string) => void) =>
   new Kafka({
     clientId: 'consumer-test',
     brokers: testStack().kafkaBrokers,
-    logLevel: logLevel.NOTHING,
+    logLevel: log === undefined ? logLevel.NOTHING : logLevel.INFO,
+    logCreator: () => (entry) => log?.(entry.level, entry.log.message),
     retry: { initialRetryTime: 50 },
   });
 
@@ -208,4 +166,5 @@ export function useConsumers(db: () => TestDb) {
 /** Polling that a busy machine does not break. */
 export const soon = { timeout: 15_000, interval: 50 };
 
+export * from './counting.ts';
 export { createTestTopic, uniqueName };

@@ -1,0 +1,43 @@
+// A consumer process that kills itself at a crash point: node victim.ts '{"killAt": …}'
+import { writeSync } from 'node:fs';
+import { Kafka, logLevel } from 'kafkajs';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { createConsumer } from '../src/index.ts';
+import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
+
+export interface VictimOptions {
+  killAt: string;
+  brokers: string[];
+  databaseUrl: string;
+  topic: string;
+  groupId: string;
+  workerId: string;
+}
+
+const options: VictimOptions = JSON.parse(process.argv[2] as string);
+// biome-ignore lint/suspicious/noExplicitAny: the tests write SQL, not Kysely queries
+const db = new Kysely<any>({
+  dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: options.databaseUrl, max: 2 }) }),
+});
+
+const consumer = createConsumer<CountEvent, Tx>(
+  {
+    kafka: new Kafka({ brokers: options.brokers, logLevel: logLevel.NOTHING }),
+    transaction: (work) => db.transaction().execute(work),
+    crashPoint: (point) => {
+      if (point !== options.killAt) return;
+      writeSync(1, point);
+      process.kill(process.pid, 'SIGKILL');
+    },
+  },
+  {
+    groupId: options.groupId,
+    workerId: options.workerId,
+    topics: [options.topic],
+    decode: decodeCount,
+    handle: countAll,
+    sessionTimeoutMs: 1_000,
+  },
+);
+await consumer.start();
