@@ -62,6 +62,7 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   const settings = relaySettings(options);
   const counts: RelayCounts = { published: 0, marked: 0, fenced: 0, dropped: 0 };
   let run: Run | undefined;
+  let starting: Promise<Run> | undefined;
   let state: RelayStatus['state'] = 'stopped';
 
   async function start(): Promise<void> {
@@ -69,7 +70,8 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
       throw new OutboxError('OUTBOX_RELAY_STARTED', 'the relay has been started already');
     state = 'running';
     try {
-      run = await startRun(deps, settings, counts);
+      starting = startRun(deps, settings, counts);
+      run = await starting;
     } catch (thrown) {
       state = 'stopped';
       throw thrown;
@@ -77,9 +79,11 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   }
 
   async function stop(): Promise<void> {
-    if (state !== 'running' || run === undefined) return;
+    if (state !== 'running') return;
     state = 'draining';
-    await run.stop();
+    // A start that fails says so to its own caller.
+    const started = await starting?.catch(() => undefined);
+    await started?.stop();
     state = 'stopped';
   }
 

@@ -20,7 +20,7 @@ async function createOutbox(db: Kysely<unknown>): Promise<void> {
       xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       seq bigint NOT NULL DEFAULT nextval('outbox_seq'),
       id uuid NOT NULL,
-      bucket smallint NOT NULL,
+      bucket smallint NOT NULL CHECK (bucket BETWEEN 0 AND 63),
       topic text NOT NULL,
       key text NOT NULL,
       type text NOT NULL,

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from '../logger.ts';
-import { createLeaseClock } from './lease-clock.ts';
 import type { LeaseStore } from './lease-store.ts';
 import type { RelaySettings } from './options.ts';
+import { createOwnLease } from './own-lease.ts';
 import { shareOf } from './share.ts';
 
 /** The buckets of this relay, and the right to them. */
@@ -26,97 +26,70 @@ export interface BucketLeases {
   owned(): number[];
 }
 
+/** While buckets are on their way from one relay to another, nobody waits for a heartbeat. */
+const unsettledIntervalMs = 200;
+
 /** @param deps `isIdle` says that nothing of a bucket is in flight */
 export function createBucketLeases(
   deps: { store: LeaseStore; logger: Logger; isIdle: (bucket: number) => boolean },
   settings: RelaySettings,
 ): BucketLeases {
   const { store, logger, isIdle } = deps;
-  const { leaseDurationMs, heartbeatIntervalMs } = settings;
+  const { heartbeatIntervalMs } = settings;
   const relayId = `${settings.relayId}-${randomBytes(4).toString('hex')}`;
-  const clock = createLeaseClock(leaseDurationMs, settings.leaseMarginMs);
-  let registered = false;
+  const lease = createOwnLease({ store, logger, relayId }, settings);
   let epochs = new Map<number, number>();
-  const givingBack = new Set<number>();
+  let givingBack: ReadonlySet<number> = new Set();
 
-  async function renew(): Promise<void> {
-    const sentAt = clock.now();
-    if (registered && !(await store.heartbeat(relayId, leaseDurationMs))) {
-      logger.warn(
-        { relayId, buckets: epochs.size },
-        'relay: lease lost, the others took this relay for dead',
-      );
-      clock.end();
-      registered = false;
-      epochs = new Map();
-    }
-    if (!registered) {
-      await store.register(relayId, leaseDurationMs);
-      registered = true;
-      await store.announce();
-    }
-    clock.renew(sentAt);
-  }
-
-  async function balance(): Promise<void> {
-    const view = await store.view(relayId);
-    epochs = new Map(view.owned);
-    const share = shareOf(view.relayIds, relayId);
+  /** Gives back what is beyond the share, as far as it is idle; the rest follows in a later round. */
+  async function giveBack(share: number): Promise<void> {
     const surplus = [...epochs.keys()].sort((a, b) => b - a).slice(0, Math.max(0, epochs.size - share));
-    givingBack.clear();
-    for (const bucket of surplus) givingBack.add(bucket);
+    givingBack = new Set(surplus);
+    // From here on nothing of these can get into flight, so what is idle now stays idle.
     const idle = surplus.filter(isIdle);
-    if (idle.length > 0) {
-      // Nothing of these can get into flight any more: they left `readable` before we looked whether they are idle.
-      await store.release(relayId, idle);
-      for (const bucket of idle) epochs.delete(bucket);
-      await store.announce();
-      logger.info({ relayId, buckets: idle, share }, 'relay: buckets handed over');
-    }
-    if (epochs.size < share) {
-      const taken = await store.acquire(relayId, share - epochs.size);
-      for (const [bucket, epoch] of taken) epochs.set(bucket, epoch);
-      if (taken.size > 0) {
-        logger.info({ relayId, buckets: [...taken.keys()], share }, 'relay: buckets taken');
-      }
-    }
-    settled = epochs.size === share;
+    if (idle.length === 0) return;
+    await store.release(relayId, idle);
+    for (const bucket of idle) epochs.delete(bucket);
+    await store.announce();
+    logger.info({ relayId, buckets: idle, share }, 'relay: buckets handed over');
   }
-  let settled = false;
+
+  async function take(share: number): Promise<void> {
+    if (epochs.size >= share) return;
+    const taken = await store.acquire(relayId, share - epochs.size);
+    for (const [bucket, epoch] of taken) epochs.set(bucket, epoch);
+    if (taken.size > 0) logger.info({ relayId, buckets: [...taken.keys()], share }, 'relay: buckets taken');
+  }
 
   async function round(): Promise<number> {
-    await renew();
+    if (!(await lease.renew())) epochs = new Map();
     const dead = await store.removeDead();
     if (dead.length > 0) {
       logger.warn({ relayId, dead }, 'relay: dead relays removed');
       await store.announce();
     }
-    await balance();
-    return settled ? heartbeatIntervalMs : Math.min(heartbeatIntervalMs, unsettledIntervalMs);
+    const view = await store.view(relayId);
+    epochs = new Map(view.owned);
+    const share = shareOf(view.relayIds, relayId);
+    await giveBack(share);
+    await take(share);
+    return epochs.size === share ? heartbeatIntervalMs : Math.min(heartbeatIntervalMs, unsettledIntervalMs);
   }
 
   async function end(): Promise<void> {
-    clock.end();
     epochs = new Map();
-    if (!registered) return;
-    await store.deregister(relayId);
-    registered = false;
-    await store.announce();
+    await lease.end();
   }
 
-  const readable = () =>
-    clock.holds() ? [...epochs.keys()].filter((bucket) => !givingBack.has(bucket)) : [];
   const owned = () => [...epochs.keys()].sort((a, b) => a - b);
+  const readable = () => (lease.holds() ? owned().filter((bucket) => !givingBack.has(bucket)) : []);
   return {
     relayId,
     round,
     end,
     readable,
     epochOf: (bucket) => epochs.get(bucket),
-    holds: clock.holds,
+    holds: lease.holds,
     owned,
   };
 }
-
-/** While buckets are on their way from one relay to another, nobody waits for a heartbeat. */
-const unsettledIntervalMs = 200;

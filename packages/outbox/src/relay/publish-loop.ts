@@ -38,8 +38,9 @@ export function startPublishLoop(
   async function step(): Promise<number> {
     const buckets = leases.readable();
     const free = settings.inFlightMax - inFlight;
-    const requests = free > 0 ? takeTurns(lanes.plan(buckets), free) : [];
-    if (requests.length === 0) return settings.pollIntervalMs;
+    if (free <= 0) return settings.pollIntervalMs; // a landing flight raises the loop
+    const requests = takeTurns(lanes.plan(buckets), free);
+    if (requests.length === 0) return untilNext(settings.pollIntervalMs, buckets);
 
     const limitEach = Math.max(1, Math.min(settings.batchSizeMax, Math.floor(free / requests.length)));
     const found = await rows.read(requests, limitEach);
@@ -48,8 +49,11 @@ export function startPublishLoop(
 
     // Shortly after events there are often more; after a while without, one look per interval will do.
     idleMs = found.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
-    return Math.min(idleMs, lanes.nextRetryInMs(buckets));
+    return untilNext(idleMs, buckets);
   }
+
+  const untilNext = (waitMs: number, buckets: readonly number[]) =>
+    Math.min(waitMs, lanes.nextRetryInMs(buckets));
 
   /** With less room than requests, the ones that are left out now come first the next time. */
   function takeTurns(requests: ReadRequest[], free: number): ReadRequest[] {
