@@ -98,7 +98,12 @@ function createHttp(logger: FastifyBaseLogger, limits: AppOptions): FastifyInsta
     requestTimeout: limits.requestTimeoutMs,
     connectionTimeout: limits.connectionTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
-    http: { connectionsCheckingInterval: limits.requestTimeoutCheckIntervalMs },
+    http: {
+      connectionsCheckingInterval: limits.requestTimeoutCheckIntervalMs,
+      // Node swaps the two when this one is the larger, as its default of a minute would be: then bodies get that.
+      headersTimeout: limits.requestTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+    },
     // We refuse such requests ourselves, as a problem.
     return503OnClosing: false,
     frameworkErrors: sendProblem,

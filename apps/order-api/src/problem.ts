@@ -50,9 +50,8 @@ export function sendProblem(thrown: unknown, request: FastifyRequest, reply: Fas
   else request.log.info({ ...fields, detail: error.detail, errors: error.errors }, 'request refused');
   return reply
     .code(statusCode)
-    .headers({ ...error.headers, 'x-correlation-id': request.id })
-    .type(contentType)
-    .send(bodyOf(error, request.id));
+    .headers({ ...error.headers, 'x-correlation-id': request.id, 'content-type': contentType })
+    .send(Buffer.from(bodyOf(error, request.id))); // to text fastify adds a charset, which this type has not
 }
 
 /** Answers on a connection whose bytes were no request, or never became one, and ends it. */

@@ -209,7 +209,7 @@ describe('Bad input', () => {
       });
       expect(refused.statusCode).toBe(status);
       const errors = (problem as { errors?: { field: string; message: string }[] }).errors ?? [];
-      expect(errors.map((error) => error.field)).toEqual(fields);
+      expect([...new Set(errors.map((error) => error.field))]).toEqual(fields);
       for (const error of errors) expect(error.message).toMatch(/\w/);
       expect(neighbour.statusCode).toBe(201);
       expect(await api().counts()).toEqual(oneMore(before));
