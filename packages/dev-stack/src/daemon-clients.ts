@@ -14,8 +14,9 @@ export interface Clients {
 }
 
 /**
- * Listens on the stack's socket. `onEnd` is called with the reason when no client is left (and the last one's
- * linger time is over) or one asks to stop. A killed client counts as gone: the kernel closes its connection.
+ * Listens on the stack's socket. `onEnd` is called with the reason when the last client is gone or one asks to stop.
+ * The stack outlives its last client by that one's linger time if it released the stack in order; if it was killed
+ * or interrupted, the kernel closes its connection, and nobody is to find servers left behind.
  */
 export async function listenForClients(socketPath: string, onEnd: (why: string) => void): Promise<Clients> {
   const lingerMsOf = new Map<Socket, number>();
@@ -23,26 +24,29 @@ export async function listenForClients(socketPath: string, onEnd: (why: string) 
   let idle = setTimeout(onEnd, firstClientWaitMs, 'nobody came');
   let closed = false;
 
-  const leave = (client: Socket) => {
-    const failed = said.at(-1)?.type === 'failed'; // then nobody wants to find it warm
-    const lingerMs = failed ? 0 : lingerMsOf.get(client);
-    if (!lingerMsOf.delete(client) || lingerMsOf.size > 0 || closed) return;
-    if (lingerMs) idle = setTimeout(onEnd, lingerMs, 'no client left');
-    else onEnd('no client left');
+  /** Returns whether the stack ends now. */
+  const leave = (client: Socket, lingerMs: number): boolean => {
+    if (!lingerMsOf.delete(client) || lingerMsOf.size > 0 || closed) return false;
+    if (lingerMs === 0) onEnd('no client left');
+    else idle = setTimeout(onEnd, lingerMs, 'no client left');
+    return lingerMs === 0;
+  };
+  const release = (client: Socket) => {
+    const failed = said.at(-1)?.type === 'failed'; // then there is nothing to be found warm
+    const ends = leave(client, failed ? 0 : (lingerMsOf.get(client) ?? 0));
+    if (!ends) client.end(); // else our exit closes it, when all is gone
   };
   const take = (client: Socket, message: ClientMessage) => {
-    if (message.type === 'stop') return onEnd('asked to stop');
-    if (message.type === 'hold') return void lingerMsOf.set(client, message.lingerMs);
-    const last = lingerMsOf.size === 1 && !lingerMsOf.get(client);
-    leave(client);
-    if (!last) client.end(); // else our exit closes it, when all is gone
+    if (message.type === 'hold') lingerMsOf.set(client, message.lingerMs);
+    if (message.type === 'release') release(client);
+    if (message.type === 'stop') onEnd('asked to stop');
   };
   const server = createServer((client) => {
     if (closed) return void client.destroy();
     clearTimeout(idle);
     lingerMsOf.set(client, 0);
     client.on('error', () => undefined); // 'close' follows
-    client.on('close', () => leave(client));
+    client.on('close', () => leave(client, 0));
     receive<ClientMessage>(client, (message) => take(client, message));
     for (const message of said) send(client, message);
   });

@@ -10,8 +10,8 @@ export type DaemonMessage =
 
 /**
  * What a client tells the daemon. The connection itself is what holds the stack; `hold` adds how long the stack
- * outlives this client if it is the last one. After `release` the daemon hangs up: at once, or, where that ends
- * the stack, when everything has ended.
+ * outlives an orderly release by this client if it is the last one. After `release` the daemon hangs up: at once,
+ * or, where that ends the stack, when everything has ended.
  */
 export type ClientMessage = { type: 'hold'; lingerMs: number } | { type: 'release' } | { type: 'stop' };
 

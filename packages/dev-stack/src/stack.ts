@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,7 +36,7 @@ export interface AcquireOptions {
   scope?: string;
   /** Progress, one line each. */
   log?(line: string): void;
-  /** How long the stack outlives its holder, if that is the last one; default 0. */
+  /** How long the stack outlives its release by this holder, if that is the last one; default 0. */
   lingerMs?: number;
 }
 
@@ -79,7 +79,7 @@ export async function stopDevStack(scope: string = wantedScope()): Promise<void>
 }
 
 async function stopOne(paths: StatePaths): Promise<void> {
-  ensureStateDir(paths.dir);
+  if (!existsSync(paths.dir)) return;
   for (const deadline = Date.now() + endTimeoutMs; Date.now() < deadline; await sleep(pollIntervalMs)) {
     // Who has the lock knows that no daemon runs; what a killed one left is ended here.
     const lock = tryLock(paths.lock);
