@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { DevStackError } from '@orders/dev-stack';
 import { ChecksError } from './errors.ts';
 import { type Guard, guardsFolder, readGuards } from './guards/guard-patch.ts';
 import { type GuardResult, runGuards } from './guards/run-guards.ts';
@@ -32,7 +33,7 @@ const { values: flags, positionals: names } = parseArgs({
 const say = flags.json ? console.error : console.log;
 
 if (flags.help) console.log(help);
-else process.exitCode = await guards();
+else process.exit(await guards());
 
 async function guards(): Promise<number> {
   const signal = abortOnSignals();
@@ -45,24 +46,17 @@ async function guards(): Promise<number> {
     const { valid, broken } = await selectGuards();
     for (const result of broken) onResult(result);
     if (valid.length > 0)
-      await withDevStack(
-        (line) => console.error(`dev-stack: ${line}`),
-        ({ postgresUrl, kafkaBrokers }) =>
-          runGuards(valid, {
-            root: workspaceRoot,
-            environment: {
-              DEV_STACK_POSTGRES_URL: postgresUrl,
-              DEV_STACK_KAFKA_BROKERS: kafkaBrokers.join(','),
-            },
-            signal,
-            onResult,
-            log: say,
-          }),
-      );
+      await withDevStack(signal, ({ postgresUrl, kafkaBrokers }) => {
+        const environment = {
+          DEV_STACK_POSTGRES_URL: postgresUrl,
+          DEV_STACK_KAFKA_BROKERS: kafkaBrokers.join(','),
+        };
+        return runGuards(valid, { root: workspaceRoot, environment, signal, onResult, log: say });
+      });
   } catch (error) {
     console.error(signal.aborted ? 'Interrupted.' : (error as Error).message);
     if (signal.aborted) return interruptedStatus;
-    if (!(error instanceof ChecksError)) throw error;
+    if (!(error instanceof ChecksError || error instanceof DevStackError)) throw error;
     return 1;
   }
   const failed = results.filter((result) => !result.holds).length;

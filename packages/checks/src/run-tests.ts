@@ -16,7 +16,7 @@ Usage: pnpm test [filter…] [--json] [--help]
 A package without a report, or without a test, counts as failed.
 Needs Docker, or Java 17 with Maven. DEV_STACK=docker|embedded forces one.`;
 
-process.exitCode = await main();
+process.exit(await main());
 
 async function main(): Promise<number> {
   const { values: flags, positionals } = parseArgs({
@@ -31,9 +31,8 @@ async function main(): Promise<number> {
   const output = flags.json ? 'stderr' : 'stdout';
   let results: PackageResult[];
   try {
-    results = await withDevStack(
-      (line) => console.error(`dev-stack: ${line}`),
-      () => runAllTests({ root: workspaceRoot, filters: positionals.map(asFilter), output, signal }),
+    results = await withDevStack(signal, () =>
+      runAllTests({ root: workspaceRoot, filters: positionals.map(asFilter), output, signal }),
     );
   } catch (error) {
     results = [{ package: 'run', passed: 0, failed: 1, skipped: 0, failures: [(error as Error).message] }];
