@@ -1,7 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { createKey, migrate } from './database-commands.ts';
 import { type CommonOptions, complain, type Output } from './output.ts';
-import { applyDeclaredTopics } from './topics-command.ts';
 
 /** What the process ends with. */
 export const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -27,7 +25,8 @@ export async function runCommandLine(args: readonly string[], output: Output): P
 
 function createProgram(output: Output, onOptions: (options: CommonOptions) => void): Command {
   const program = new Command('ordersctl');
-  // Sub-commands inherit both, so they are set first.
+  // Sub-commands inherit what is set first. What an action needs is loaded by it: help is quick, and `migrate`
+  // needs no Kafka client.
   program
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: output.err })
@@ -37,8 +36,11 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
 
   common(program.command('migrate'))
     .description('Create or update all tables. May be run again, and by several processes at once.')
-    .addHelpText('after', '\nEnvironment:\n  DATABASE_URL  postgres://user:password@host:port/database')
-    .action((options: CommonOptions) => migrate(output, options));
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions) => {
+      const { migrate } = await import('./database-commands.ts');
+      await migrate(output, options);
+    });
 
   const topics = program.command('topics').description('Kafka topics');
   common(topics.command('apply'))
@@ -49,20 +51,28 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
       positiveInteger,
     )
     .addHelpText('after', topicsEnvironment)
-    .action((options: CommonOptions & { replicationFactor?: number }) =>
-      applyDeclaredTopics(output, options),
-    );
+    .action(async (options: CommonOptions & { replicationFactor?: number }) => {
+      const { applyDeclaredTopics } = await import('./topics-command.ts');
+      await applyDeclaredTopics(output, options);
+    });
 
   const keys = program.command('keys').description('API keys');
   common(keys.command('create'))
     .description('Create an API key for a tenant and print it, this once.')
     .requiredOption('--tenant <id>', 'whose key it is')
     .requiredOption('--name <text>', 'what tells it apart from the tenant’s other keys')
-    .addHelpText('after', '\nEnvironment:\n  DATABASE_URL  postgres://user:password@host:port/database')
-    .action((options: CommonOptions & { tenant: string; name: string }) => createKey(output, options));
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions & { tenant: string; name: string }) => {
+      const { createKey } = await import('./database-commands.ts');
+      await createKey(output, options);
+    });
 
   return program;
 }
+
+const databaseEnvironment = `
+Environment:
+  DATABASE_URL  postgres://user:password@host:port/database`;
 
 const topicsEnvironment = `
 Environment:

@@ -69,9 +69,9 @@ async function partitionsOf(admin: Admin, name: string): Promise<number> {
 async function untilLed(admin: Admin, topic: TopicDeclaration, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const partitions = await metadataOf(admin, topic.name);
-    if (partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)) {
-      checkPartitions(topic, partitions.length); // it may have been created by somebody else just now
+    const partitions = await partitionsLed(admin, topic.name);
+    if (partitions > 0) {
+      checkPartitions(topic, partitions); // it may have been created by somebody else just now
       return;
     }
     if (performance.now() >= deadline) {
@@ -83,14 +83,25 @@ async function untilLed(admin: Admin, topic: TopicDeclaration, timeoutMs: number
 }
 
 /** Said about a topic that is being created. */
-const notYet = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
+const notYet = new Set([
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_FOR_PARTITION',
+  'REPLICA_NOT_AVAILABLE',
+]);
 
-async function metadataOf(admin: Admin, name: string) {
+/** How many partitions the topic has, 0 until each has a leader that answers. */
+async function partitionsLed(admin: Admin, name: string): Promise<number> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [name] });
-    return topics[0]?.partitions ?? [];
+    const partitions = topics[0]?.partitions ?? [];
+    if (!partitions.every(({ leader }) => leader >= 0)) return 0;
+    // A leader is announced before the broker knows that it is the one: only its own answer says so.
+    await admin.fetchTopicOffsets(name);
+    return partitions.length;
   } catch (error) {
-    if (notYet.has((error as { type?: string }).type ?? '')) return [];
+    const { type, cause } = error as { type?: string; cause?: { type?: string } };
+    if (notYet.has(type ?? cause?.type ?? '')) return 0;
     throw error;
   }
 }

@@ -1,0 +1,68 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { runCommandLine } from '../src/index.ts';
+import { commands } from './commands.ts';
+
+beforeEach(() => {
+  vi.stubEnv('DATABASE_URL', undefined);
+  vi.stubEnv('KAFKA_BROKERS', undefined);
+});
+afterEach(() => vi.unstubAllEnvs());
+
+/** Runs a command line in this process; none of these gets as far as a server. */
+async function run(...args: string[]) {
+  let [out, err] = ['', ''];
+  const output = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+  };
+  return { status: await runCommandLine(args, output), out, err };
+}
+
+describe('the command line', () => {
+  it.each(commands)('$args explains itself: --help', async ({ args, variables }) => {
+    const { status, out, err } = await run(...args, '--help');
+    expect({ status, err }).toEqual({ status: 0, err: '' });
+    for (const word of ['Usage: ordersctl', '--json', '--verbose', ...variables]) expect(out).toContain(word);
+  });
+
+  it.each(commands)('$args says in one line which variables are missing', async ({ args, variables }) => {
+    const { status, out, err } = await run(...args);
+    expect({ status, out }).toEqual({ status: 1, out: '' });
+    const problems = variables.map((name) => `${name} is missing`).join('; ');
+    expect(err).toBe(`error: invalid configuration: ${problems} (RUNTIME_CONFIG_INVALID)\n`);
+  });
+
+  it.each([
+    { args: [], complaint: /Usage: ordersctl/ },
+    { args: ['migarte'], complaint: /unknown command 'migarte'/ },
+    { args: ['migrate', '--jason'], complaint: /unknown option '--jason'/ },
+    { args: ['keys', 'create', '--name', 'till'], complaint: /'--tenant <id>' not specified/ },
+    { args: ['topics', 'apply', '--replication-factor', '0'], complaint: /must be a positive integer/ },
+  ])('$args is wrong usage: status 2, and what is wrong', async ({ args, complaint }) => {
+    const { status, out, err } = await run(...args);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(err).toMatch(complaint);
+  });
+
+  it.each(['', 'a:b', 'a b', 'ä', '-a', 'x'.repeat(64)])(
+    'a key is not created for tenant %j, which no Kafka key or log line should carry',
+    async (tenant) => {
+      const { status, err } = await run('keys', 'create', `--tenant=${tenant}`, '--name=till');
+      expect(status).toBe(2);
+      expect(err).toMatch(/^error: a tenant is .*\(ORDERSCTL_USAGE\)\n$/);
+    },
+  );
+
+  it('puts an error in JSON with --json, and shows its stack with --verbose', async () => {
+    const { err: json } = await run('migrate', '--json');
+    expect(JSON.parse(json)).toEqual({
+      error: { code: 'RUNTIME_CONFIG_INVALID', message: expect.stringContaining('DATABASE_URL is missing') },
+    });
+    const { err: verbose } = await run('migrate', '--verbose');
+    expect(verbose).toMatch(/^error: .*\nConfigError: .*\n\s+at /);
+  });
+});

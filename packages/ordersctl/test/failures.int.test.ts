@@ -1,0 +1,24 @@
+import { freePort } from '@orders/dev-stack';
+import { describe, expect, it } from 'vitest';
+import { commands } from './commands.ts';
+import { ordersctl } from './ordersctl.ts';
+
+describe('ordersctl as a process', () => {
+  it('says in one line that PostgreSQL or Kafka cannot be reached, without stack or password', async () => {
+    const port = await freePort();
+    const env = {
+      DATABASE_URL: `postgres://app:secret@127.0.0.1:${port}/orders`,
+      KAFKA_BROKERS: `127.0.0.1:${port}`,
+    };
+    const runs = await Promise.all(commands.map(({ args }) => ordersctl(args, env)));
+    for (const { status, out, err } of runs) {
+      expect({ status, out }).toEqual({ status: 1, out: '' });
+      expect(err).toMatch(/^error: (PostgreSQL|Kafka) cannot be reached.*\(ORDERSCTL_UNREACHABLE\)\n$/);
+      expect(err).not.toContain('secret');
+    }
+  });
+
+  it('ends with status 2 when it is used wrongly', async () => {
+    expect(await ordersctl(['migarte'])).toMatchObject({ status: 2, out: '' });
+  });
+});
