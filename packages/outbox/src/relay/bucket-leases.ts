@@ -19,7 +19,7 @@ export interface BucketLeases {
   end(): Promise<void>;
   /** Buckets from which may be read: owned, not being given back, under a lease that holds. */
   readable(): number[];
-  /** The epoch of an owned bucket; undefined as soon as it is known to be lost. */
+  /** The epoch under which a bucket may be published; undefined once it is lost or being given back. */
   epochOf(bucket: number): number | undefined;
   /** Whether the lease holds by our own clocks; if not, nothing may be published. */
   holds(): boolean;
@@ -37,8 +37,11 @@ export function createBucketLeases(
   const { store, logger, isIdle } = deps;
   const { heartbeatIntervalMs } = settings;
   const relayId = `${settings.relayId}-${randomBytes(4).toString('hex')}`;
-  const lease = createOwnLease({ store, logger, relayId }, settings);
   let epochs = new Map<number, number>();
+  const onLost = () => {
+    epochs = new Map();
+  };
+  const lease = createOwnLease({ store, logger, relayId, onLost }, settings);
   let givingBack: ReadonlySet<number> = new Set();
 
   /** Gives back what is beyond the share, as far as it is idle; the rest follows in a later round. */
@@ -62,7 +65,7 @@ export function createBucketLeases(
   }
 
   async function round(): Promise<number> {
-    if (!(await lease.renew())) epochs = new Map();
+    await lease.renew();
     const dead = await store.removeDead();
     if (dead.length > 0) {
       logger.warn({ relayId, dead }, 'relay: dead relays removed');
@@ -81,15 +84,8 @@ export function createBucketLeases(
     await lease.end();
   }
 
+  const epochOf = (bucket: number) => (givingBack.has(bucket) ? undefined : epochs.get(bucket));
   const owned = () => [...epochs.keys()].sort((a, b) => a - b);
   const readable = () => (lease.holds() ? owned().filter((bucket) => !givingBack.has(bucket)) : []);
-  return {
-    relayId,
-    round,
-    end,
-    readable,
-    epochOf: (bucket) => epochs.get(bucket),
-    holds: lease.holds,
-    owned,
-  };
+  return { relayId, round, end, readable, epochOf, holds: lease.holds, owned };
 }

@@ -5,41 +5,41 @@ import type { RelaySettings } from './options.ts';
 
 /** The heartbeat of this relay, and what it is entitled to by it. */
 export interface OwnLease {
-  /**
-   * Registers or sends a heartbeat.
-   * @returns false if all buckets have been lost since the last one: the others took this relay for dead
-   */
-  renew(): Promise<boolean>;
+  /** Registers or sends a heartbeat. */
+  renew(): Promise<void>;
   /** Whether the lease holds by our own clocks; if not, nothing may be published. */
   holds(): boolean;
   /** Deregisters, which frees the buckets at once. */
   end(): Promise<void>;
 }
 
-/** @param relayId never used by another relay, nor by another start of this one */
+/**
+ * @param deps `relayId` is never used by another relay, nor by another start of this one; `onLost` is called when the
+ * others took this relay for dead, with which all its buckets are gone
+ */
 export function createOwnLease(
-  deps: { store: LeaseStore; logger: Logger; relayId: string },
+  deps: { store: LeaseStore; logger: Logger; relayId: string; onLost: () => void },
   settings: Pick<RelaySettings, 'leaseDurationMs' | 'leaseMarginMs'>,
 ): OwnLease {
-  const { store, logger, relayId } = deps;
+  const { store, logger, relayId, onLost } = deps;
   const { leaseDurationMs, leaseMarginMs } = settings;
   const clock = createLeaseClock(leaseDurationMs, leaseMarginMs);
   let registered = false;
 
-  async function renew(): Promise<boolean> {
+  async function renew(): Promise<void> {
     const sentAt = clock.now();
-    if (registered && (await store.heartbeat(relayId, leaseDurationMs))) {
-      clock.renew(sentAt);
-      return true;
+    if (registered && !(await store.heartbeat(relayId, leaseDurationMs))) {
+      logger.warn({ relayId }, 'relay: lease lost, the others took this relay for dead');
+      clock.end();
+      registered = false;
+      onLost();
     }
-    if (registered) logger.warn({ relayId }, 'relay: lease lost, the others took this relay for dead');
-    clock.end();
-    registered = false;
-    await store.register(relayId, leaseDurationMs);
-    registered = true;
+    if (!registered) {
+      await store.register(relayId, leaseDurationMs);
+      registered = true;
+      await store.announce();
+    }
     clock.renew(sentAt);
-    await store.announce();
-    return false;
   }
 
   async function end(): Promise<void> {

@@ -1,3 +1,4 @@
+import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import { type Flight, flightsOf } from './flight.ts';
@@ -44,7 +45,8 @@ export function startPublishLoop(
 
     const limitEach = Math.max(1, Math.min(settings.batchSizeMax, Math.floor(free / requests.length)));
     const found = await rows.read(requests, limitEach);
-    for (const flight of flightsOf(stillReadable(found), flightSizeMax)) launch(flight);
+    if (draining) return 0;
+    for (const flight of flightsOf(found, flightSizeMax)) launch(flight);
     unparkEmpty(requests, found);
 
     // Shortly after events there are often more; after a while without, one look per interval will do.
@@ -62,23 +64,19 @@ export function startPublishLoop(
     return [...requests.slice(firstRequest), ...requests.slice(0, firstRequest)].slice(0, free);
   }
 
-  /** While we read, a bucket may have been lost or be on its way to another relay. */
-  function stillReadable(found: readonly OutboxRow[]): readonly OutboxRow[] {
-    if (draining) return [];
-    const buckets = new Set(leases.readable());
-    return found.filter((row) => buckets.has(row.bucket) && leases.epochOf(row.bucket) === row.epoch);
-  }
-
   function launch(flight: Flight): void {
     for (const bucket of flight.buckets) lanes.depart(bucket, flight.topic);
     inFlight += flight.rows.length;
-    const flown = publishFlight(deps, flight, settings.publishTimeoutMs).then((errors) => {
+    const flown = publishFlight(deps, flight, settings.publishTimeoutMs)
+      .catch((thrown) => failed(flight, thrown))
+      .then((errors) => landed(errors));
+    const landed = (errors: ReadonlyMap<number, Error>) => {
       for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
       inFlight -= flight.rows.length;
       flying.delete(flown);
       loop.raise();
       deps.onLanded();
-    });
+    };
     flying.add(flown);
   }
 
@@ -98,6 +96,13 @@ export function startPublishLoop(
     await Promise.race([loop.stop().then(() => Promise.all(flying)), timeout]);
     clearTimeout(timer);
     return inFlight;
+  }
+
+  /** What a bug does to one flight must not stop the relay; its topic waits and is tried again. */
+  function failed(flight: Flight, thrown: unknown): ReadonlyMap<number, Error> {
+    const err = asError(thrown);
+    deps.logger.error({ relayId: leases.relayId, topic: flight.topic, err }, 'relay: unexpected error');
+    return new Map(flight.buckets.map((bucket) => [bucket, err]));
   }
 
   const loop = startLoop({ name: 'reading', step, errorBackoffMaxMs: 5_000, logger: deps.logger });

@@ -15,7 +15,7 @@ export interface RelayCounts {
   marked: number;
   /** Events whose mark was refused because their bucket had gone to another owner or epoch. */
   fenced: number;
-  /** Events that were read and then not published, because the lease had run out or the bucket was lost. */
+  /** Events that were read and then left to another relay, because the lease had run out or the bucket was lost. */
   dropped: number;
 }
 
@@ -33,7 +33,7 @@ export interface PublishingDeps {
 const markRetryIntervalMs = 100;
 
 /**
- * Publishes a flight, then marks what the broker acknowledged. No transaction is open meanwhile. Never throws.
+ * Publishes a flight, then marks what the broker acknowledged. No transaction is open meanwhile.
  * @returns for each bucket of the flight whose rows were not all acknowledged, why
  */
 export async function publishFlight(
@@ -43,7 +43,8 @@ export async function publishFlight(
 ): Promise<ReadonlyMap<number, Error>> {
   const { leases, counts, crashPoint } = deps;
   crashPoint('relay.publish.before');
-  // A process that was stopped between reading and here may come too late: others may own its buckets.
+  // While the rows were read, a bucket may have been lost or begun its way to another relay; a process that stood still
+  // meanwhile does not even know.
   const rows = leases.holds() ? flight.rows.filter((row) => leases.epochOf(row.bucket) === row.epoch) : [];
   counts.dropped += flight.rows.length - rows.length;
   if (rows.length === 0) return new Map();
