@@ -17,7 +17,7 @@ import { DevStackError } from './errors.ts';
 import { freePort } from './free-port.ts';
 import { ensureKafkaJars, findJava, publish } from './kafka-jars.ts';
 import { kafkaSettings } from './settings.ts';
-import { hasEnded, type StackHost, tailOf } from './stack-host.ts';
+import { endOf, hasEnded, type StackHost, tailOf } from './stack-host.ts';
 
 const clusterId = 'b3JkZXJzLWRldi1zdGFjaw'; // any 16 bytes in base64url
 
@@ -98,9 +98,8 @@ function classArchive(cacheDir: string, javaVersion: string) {
   return {
     jvmOptions: [`-XX:ArchiveClassesAtExit=${building}`, ...quiet],
     stop: async (broker: ChildProcess) => {
-      const exited = once(broker, 'exit');
       broker.kill('SIGTERM');
-      await Promise.race([exited, sleep(30_000)]);
+      await Promise.race([endOf('kafka', broker), sleep(30_000)]);
       if (existsSync(building) && broker.exitCode !== null) renameSync(building, archive);
       rmSync(building, { force: true });
     },

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
-import { afterAll, afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { identify, isAlive, type ProcessIdentity, startTimeOf } from '../src/process-identity.ts';
 import { type ServiceProcess, startService } from '../src/service-process.ts';
 import { stopDevStack } from '../src/stack.ts';
@@ -18,9 +18,11 @@ import { uniqueName } from '../src/testing.ts';
  * anew, all in one scope of their own, so that the shared stack of the other tests is not concerned.
  */
 
+vi.setConfig({ testTimeout: 180_000 }); // each starts a broker, beside all the other packages' tests
+
 const scope = uniqueName('private');
 const paths = statePaths(scope, 'embedded');
-const patient = { timeout: 30_000, interval: 50 };
+const patient = { timeout: 60_000, interval: 50 };
 
 const ours = ['HOME', 'TMPDIR', 'JAVA_HOME', 'XDG_CACHE_HOME'];
 const env = {
@@ -53,6 +55,7 @@ async function startHolder() {
     entry: new URL('../src/main.ts', import.meta.url),
     args: ['--json'],
     env,
+    graceMs: 60_000, // the first broker on a machine takes its time to end, see classArchive
   });
   started.push(holder);
   await expect.poll(() => holder.logs.find((line) => line.postgresUrl), patient).toBeDefined();
