@@ -41,6 +41,13 @@ const transition = (tx: Tx, orderId: string, command: OrderCommand) =>
   lifecycle.transitionOrder(tx, { orderId, command });
 const run = (orderId: string, command: OrderCommand) =>
   inTransaction(database.db, (tx) => transition(tx, orderId, command));
+const runAll = (orderIds: readonly string[], command: OrderCommand) =>
+  inTransaction(database.db, (tx) =>
+    lifecycle.transitionOrders(
+      tx,
+      orderIds.map((orderId) => ({ orderId, command })),
+    ),
+  );
 
 async function stored(orderId: string) {
   const order = await database.db
@@ -116,16 +123,28 @@ describe('the order lifecycle', () => {
   it('moves many orders in one call, some done and some refused', async () => {
     const ids = await Promise.all(Array.from({ length: 20 }, createOrder));
     await run(ids[3] as string, { type: 'cancel' });
-    const results = await inTransaction(database.db, (tx) =>
-      lifecycle.transitionOrders(
-        tx,
-        ids.map((orderId) => ({ orderId, command: { type: 'startPayment' } })),
-      ),
-    );
+    const results = await runAll(ids, { type: 'startPayment' });
     expect(results.map((result) => result.orderId)).toEqual(ids);
     expect(results.map((result) => result.outcome)).toEqual(
       ids.map((_, i) => (i === 3 ? 'refused' : 'done')),
     );
+  });
+
+  it('refuses two commands for one order in one call', async () => {
+    const orderId = await createOrder();
+    const twice = runAll([orderId, orderId], { type: 'startPayment' });
+    await expect(twice).rejects.toMatchObject({ code: 'LIFECYCLE_ORDER_TWICE' });
+    expect((await stored(orderId)).order).toMatchObject({ version: 1 });
+  });
+
+  it('lets calls over the same orders in opposite order run at once: none is a deadlock’s victim', async () => {
+    const ids = await Promise.all(Array.from({ length: 30 }, createOrder));
+    const racing = [1, 2, 3, 4].flatMap(() => [
+      runAll(ids, { type: 'startPayment' }),
+      runAll(ids.toReversed(), { type: 'startPayment' }),
+    ]);
+    const results = (await Promise.all(racing)).flat();
+    expect(results.filter((result) => result.outcome === 'done')).toHaveLength(ids.length);
   });
 });
 
@@ -182,6 +201,25 @@ describe('Test 4: Optimistic Locking', () => {
     const { order, history } = await stored(orderId);
     expect(order).toMatchObject({ state: 'CANCELLED', version: 3 });
     expect(history.map((event) => event.version)).toEqual([1, 2, 3]);
+  });
+
+  it('an update that waited for one that rolls back is written on the state it had read', async () => {
+    const orderId = await createOrder();
+    const [written, release] = [gate(), gate()];
+    const first = inTransaction(database.db, async (tx) => {
+      await transition(tx, orderId, { type: 'cancel' });
+      written.resolve();
+      await release.promise;
+      throw new Error('rolled back');
+    });
+    await written.promise;
+    const second = run(orderId, { type: 'startPayment' });
+    await untilOneWaitsForALock();
+    release.resolve();
+
+    await expect(first).rejects.toThrow('rolled back');
+    expect(await second).toMatchObject({ outcome: 'done', order: { state: 'PAYMENT_PENDING', version: 2 } });
+    expect((await stored(orderId)).history).toMatchObject([{ version: 1 }, { version: 2 }]);
   });
 
   it('many concurrent updates of one order leave one gapless chain of events', async () => {
