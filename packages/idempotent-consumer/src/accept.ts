@@ -41,15 +41,15 @@ export async function acceptChunk<E, Tx extends ConsumerTransaction>(
   try {
     return await acceptInOne(deps, events, invalid, together);
   } catch (error) {
-    if (!isFaultOfEvents(error)) throw error;
+    if (!isFaultOfEvents(error)) throw whatHappened(error);
   }
   try {
     return await acceptInOne(deps, events, invalid, oneByOne);
   } catch (error) {
-    if (!isFaultOfEvents(error)) throw error;
+    if (!isFaultOfEvents(error)) throw whatHappened(error);
     const [event, ...others] = events;
-    if (event === undefined) throw error;
-    if (others.length === 0) return acceptInOne(deps, events, invalid, givenUp((error as Error).cause));
+    if (event === undefined) throw whatHappened(error);
+    if (others.length === 0) return acceptInOne(deps, events, invalid, givenUp(error.cause));
   }
   const parts = [await acceptChunk(deps, { events: [], invalid })];
   for (const event of events) parts.push(await acceptChunk(deps, { events: [event], invalid: [] }));
@@ -62,6 +62,9 @@ class EventsFailed extends Error {}
 const isFaultOfEvents = (error: unknown): error is EventsFailed =>
   error instanceof EventsFailed && !isTransient(error);
 
+/** The error without our mark, for the log. */
+const whatHappened = (error: unknown): unknown => (error instanceof EventsFailed ? error.cause : error);
+
 async function acceptInOne<E, Tx extends ConsumerTransaction>(
   deps: AcceptDeps<E, Tx>,
   events: readonly DecodedEvent<E>[],
@@ -72,6 +75,7 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
   let isReadyToCommit = false;
   try {
     return await deps.transaction(async (tx) => {
+      isReadyToCommit = false; // a transaction function may try more than once
       const isNew = await insertProcessedFrom(tx, deps.workerId, events.map(receivedEvent));
       const newEvents = firstOfEach(events).filter((event) => isNew.has(event.id));
       const failed = newEvents.length === 0 ? [] : await handleNew(deps, tx, newEvents);
