@@ -178,9 +178,9 @@ function protocolOf({ db }: DatabaseHandle) {
     }
     return attempts[0];
   }
-  const record = (ref: AttemptRef, outcome: AttemptOutcome, o: Options = {}) =>
+  const record = (ref: AttemptRef, outcome: AttemptOutcome, o: Options & { random?: number } = {}) =>
     inTransaction(db, (tx) =>
-      recordOutcome(tx, { lifecycle, rules: rulesFor(o), random: () => 0 }, ref, outcome),
+      recordOutcome(tx, { lifecycle, rules: rulesFor(o), random: () => o.random ?? 0 }, ref, outcome),
     );
   const sweepOnce = (o: Options = {}) => {
     const quiet = () => undefined;
