@@ -46,8 +46,8 @@ describe('a pool', () => {
 
   it('frees the rows of a transaction that has fallen silent, and the process lives on', async () => {
     const logger = { warn: vi.fn() };
-    const silent = open({ idleInTransactionTimeoutMs: 100, logger });
-    const other = open();
+    const silent = open({ idleInTransactionTimeoutMs: 1000, logger });
+    const other = open({ lockTimeoutMs: 20_000, statementTimeoutMs: 20_000 });
     const row = orderRow();
     await silent.db.insertInto('orders').values(row).execute();
 
@@ -70,7 +70,7 @@ describe('a pool', () => {
   });
 
   it('does not wait for ever for a free connection', async () => {
-    const { pool, db } = open({ poolMax: 1, acquireTimeoutMs: 50 });
+    const { pool, db } = open({ poolMax: 1, acquireTimeoutMs: 2000 });
     await inTransaction(db, async () => {
       await expect(pool.query('SELECT 1')).rejects.toThrow(/timeout exceeded/);
     });
