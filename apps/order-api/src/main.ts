@@ -13,6 +13,9 @@ const logger = createLogger({ service, level: config.LOG_LEVEL });
 /** A request waits for a free connection for this long, then it is answered 503. */
 const acquireTimeoutMs = 3_000;
 
+/** Of the time for the shutdown; the rest is for the database's connections. */
+const drainShare = 0.8;
+
 async function start() {
   const database = createDatabase({
     url: config.DATABASE_URL,
@@ -35,7 +38,11 @@ async function start() {
       logger,
       crashPoint,
     },
-    { apiKeyRememberMs: config.API_KEY_REMEMBER_MS, drainDelayMs: config.DRAIN_DELAY_MS },
+    {
+      apiKeyRememberMs: config.API_KEY_REMEMBER_MS,
+      drainDelayMs: config.DRAIN_DELAY_MS,
+      drainLimitMs: config.SHUTDOWN_TIMEOUT_MS * drainShare,
+    },
   );
   await app.http.listen({ host: config.HOST, port: config.PORT });
 

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { freePort, type ServiceProcess, startService, waitFor } from '@orders/dev-stack';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type TestApi, useApi } from './api.ts';
 import { orderBody } from './bodies.ts';
 
@@ -111,93 +110,4 @@ describe('the drain', () => {
 
   const connectionsOf = (server: { getConnections(cb: (error: unknown, count: number) => void): void }) =>
     new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
-});
-
-describe('SIGTERM', () => {
-  const api = useApi();
-  let service: ServiceProcess | undefined;
-  afterEach(() => service?.kill());
-
-  async function start(env: Record<string, string> = {}) {
-    const port = await freePort();
-    const started = await startService({
-      name: 'order-api',
-      entry: new URL('../src/main.ts', import.meta.url),
-      env: { DATABASE_URL: api().url, PORT: String(port), HOST: '127.0.0.1', ...env },
-    });
-    service = started;
-    const url = `http://127.0.0.1:${port}`;
-    await waitFor('the API to be ready', async () => (await fetch(`${url}/readyz`)).ok, {
-      timeoutMs: 30_000,
-    });
-    return { service: started, url };
-  }
-
-  it('under load: every request that was accepted is answered and stored, the rest is refused, exit status 0', async () => {
-    const { service, url } = await start({ DRAIN_DELAY_MS: '300' });
-    const before = await api().counts();
-    const accepted = new Set<string>();
-    const errors: { afterTerm: boolean; what: string }[] = [];
-    let terminating = false;
-    const client = async (n: number) => {
-      for (let i = 0, refused = false; !refused; i++) {
-        const answer = await fetch(`${url}/v1/orders`, {
-          method: 'POST',
-          headers: {
-            authorization: `Bearer ${api().acme.key}`,
-            'content-type': 'application/json',
-            'idempotency-key': `load-${n}-${i}`,
-          },
-          body: JSON.stringify(orderBody({ customerId: `load-${n}` })),
-        }).catch((error: Error) => error);
-        if (answer instanceof Error) {
-          errors.push({ afterTerm: terminating, what: String(answer.cause ?? answer) });
-          refused = true;
-        } else if (answer.status === 201) {
-          accepted.add(((await answer.json()) as { id: string }).id);
-        } else {
-          errors.push({ afterTerm: terminating, what: `${answer.status} ${await answer.text()}` });
-        }
-      }
-    };
-    const clients = Array.from({ length: 8 }, (_, n) => client(n));
-    await expect.poll(() => accepted.size, { timeout: 30_000 }).toBeGreaterThan(50);
-    terminating = true;
-    const exit = await service.stop('SIGTERM');
-    await Promise.all(clients);
-
-    expect(exit).toEqual({ code: 0, signal: null });
-    expect(errors.filter((error) => !error.afterTerm)).toEqual([]);
-    const stored = await api().database.pool.query(
-      `select o.id from orders o join outbox b on b.aggregateid = o.id::text where o.customer_id like 'load-%'`,
-    );
-    expect(new Set(stored.rows.map((row) => row.id))).toEqual(accepted);
-    const after = await api().counts();
-    expect(after.events - before.events).toBe(accepted.size);
-    expect(after.keys - before.keys).toBe(accepted.size);
-    expect(service.logs).toContainEqual(expect.objectContaining({ msg: 'stopped' }));
-    expect(JSON.stringify(service.logs)).not.toContain(api().acme.key);
-  });
-
-  it('with connections that never sent a request: ends all the same', async () => {
-    const { service, url } = await start({ DRAIN_DELAY_MS: '0' });
-    await rawConnection(portOf(url));
-    expect(await service.stop('SIGTERM')).toEqual({ code: 0, signal: null });
-  });
-
-  it('a service whose schema is missing does not start, and says why', async () => {
-    const { pool } = api().database;
-    const empty = new URL(api().url);
-    const name = `${empty.pathname.slice(1)}_empty`.slice(-63);
-    await pool.query(`create database "${name}"`);
-    empty.pathname = `/${name}`;
-    service = await startService({
-      name: 'order-api',
-      entry: new URL('../src/main.ts', import.meta.url),
-      env: { DATABASE_URL: empty.href, PORT: '0', HOST: '127.0.0.1' },
-    });
-    expect(await service.exited).toEqual({ code: 1, signal: null });
-    expect(JSON.stringify(service.logs)).toContain('ordersctl migrate');
-    await pool.query(`drop database "${name}" with (force)`);
-  });
 });
