@@ -12,6 +12,7 @@ Environment:
   DEV_STACK=docker|embedded   forces one; otherwise Docker if an engine answers, else embedded servers
   DEV_STACK_POSTGRES_URL, DEV_STACK_KAFKA_BROKERS   servers of your own; nothing is started
   DEV_STACK_SCOPE             a stack of another name is a separate one
+  DEV_STACK_LINGER_MS         how long it outlives the test run that used it last (10000)
 
 Embedded needs Java 17 or later and, once, Maven.`;
 

@@ -5,7 +5,13 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
  * `integration` (`*.int.test.ts`) runs against the shared development stack.
  */
 export function packageTests(): ViteUserConfig {
-  const shared = { testTimeout: 60_000, hookTimeout: 120_000, restoreMocks: true };
+  // All packages are tested at the same time: what is waited for comes, but not soon.
+  const shared = {
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    restoreMocks: true,
+    expect: { poll: { timeout: 15_000 } },
+  };
   return defineConfig({
     test: {
       maxWorkers: 2,

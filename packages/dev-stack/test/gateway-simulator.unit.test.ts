@@ -265,19 +265,19 @@ describe('a gateway that is restarted', () => {
   });
 
   test('the outcomes drawn are those of seed and key: about the rate, the same in every run', async () => {
-    const keys = Array.from({ length: 300 }, (_, n) => `payment-${n}:1`);
-    const outcomesOf = async (seed: number) => {
+    const keys = Array.from({ length: 200 }, (_, n) => `payment-${n}:1`);
+    const outcomesOf = async (seed: number, count: number) => {
       const gateway = await start({ seed, successRate: 0.7 });
       const answers = [];
-      for (const key of keys) answers.push((await post(gateway, key, body)).status);
+      for (const key of keys.slice(0, count)) answers.push((await post(gateway, key, body)).status);
       return answers;
     };
-    const [one, same, other] = await Promise.all([outcomesOf(7), outcomesOf(7), outcomesOf(8)]);
+    const [one, same, other] = await Promise.all([outcomesOf(7, 200), outcomesOf(7, 50), outcomesOf(8, 50)]);
     const captured = one.filter((status) => status === 200).length;
-    expect(one.filter((status) => status === 402)).toHaveLength(300 - captured);
-    expect(captured).toBe(213); // of 300, drawn by seed 7
-    expect(same).toEqual(one);
-    expect(other).not.toEqual(one);
+    expect(one.filter((status) => status === 402)).toHaveLength(200 - captured);
+    expect(captured).toBe(146); // of 200, drawn by seed 7
+    expect(same).toEqual(one.slice(0, 50));
+    expect(other).not.toEqual(same);
   });
 
   test('a flag that makes no sense is told at the start', async () => {
