@@ -138,4 +138,22 @@ export const written = (events: readonly OutboxEvent[]): Map<string, number[]> =
     ]),
   );
 
-export { createTestTopic, testStack, uniqueName };
+/** A topic whose leaders answer: just after a creation they may still refuse records. */
+export async function openTestTopic(prefix: string, o: { partitions?: number } = {}): Promise<string> {
+  const topic = await createTestTopic(prefix, o);
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  const answers = () =>
+    admin.fetchTopicOffsets(topic).then(
+      () => true,
+      (error: { type?: string }) => {
+        if (error.type !== 'NOT_LEADER_FOR_PARTITION') throw error;
+        return false;
+      },
+    );
+  while (!(await answers())) await sleep(20);
+  await admin.disconnect();
+  return topic;
+}
+
+export { testStack, uniqueName };

@@ -46,7 +46,8 @@ export function createBucketLeases(
 
   /** Gives back what is beyond the share, as far as it is idle; the rest follows in a later round. */
   async function giveBack(share: number): Promise<void> {
-    const surplus = [...epochs.keys()].sort((a, b) => b - a).slice(0, Math.max(0, epochs.size - share));
+    const idleFirst = owned().sort((a, b) => Number(isIdle(b)) - Number(isIdle(a)));
+    const surplus = idleFirst.slice(0, Math.max(0, epochs.size - share));
     givingBack = new Set(surplus);
     // From here on nothing of these can get into flight, so what is idle now stays idle.
     const idle = surplus.filter(isIdle);

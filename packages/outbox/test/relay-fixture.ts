@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import {
+  createRelay,
+  type OutboundRecord,
+  type PoolLike,
+  type Publisher,
+  type Relay,
+  type RelayOptions,
+} from '../src/index.ts';
+
+/** Leases short enough for tests; the others keep their proportion to it. */
+export const fastLease: RelayOptions = { leaseDurationMs: 800, pollIntervalMs: 50 };
+
+/** A door that things wait at while it is shut. */
+export function createDoor() {
+  let opened = Promise.withResolvers<void>();
+  opened.resolve();
+  let waiting = 0;
+  return {
+    shut() {
+      opened = Promise.withResolvers();
+    },
+    open: () => opened.resolve(),
+    async pass() {
+      waiting += 1;
+      await opened.promise;
+      waiting -= 1;
+    },
+    /** How many stand at it. */
+    waiting: () => waiting,
+  };
+}
+
+/** A publisher with a door before the broker and one before its answers. */
+export function publisherWithDoors(inner: Publisher) {
+  const before = createDoor();
+  const after = createDoor();
+  const given: OutboundRecord[] = [];
+  const publisher: Publisher = {
+    connect: inner.connect,
+    disconnect: inner.disconnect,
+    async publish(records) {
+      given.push(...records);
+      await before.pass();
+      const results = await inner.publish(records);
+      await after.pass();
+      return results;
+    },
+  };
+  return { publisher, before, after, given };
+}
+
+/** A pool whose statements of one kind can be held up, before they are sent or before their answer is given. */
+export function poolWithDoors(pool: PoolLike) {
+  const heartbeats = createDoor();
+  const reads = createDoor();
+  const query = async (text: string, values?: unknown[]) => {
+    if (text.includes('outbox_relays')) await heartbeats.pass();
+    const answer = await pool.query(text, values);
+    if (text.includes('CROSS JOIN LATERAL') && answer.rows.length > 0) await reads.pass();
+    return answer;
+  };
+  return { pool: { query, connect: () => pool.connect() } satisfies PoolLike, heartbeats, reads };
+}
+
+/** Relays that are stopped at the end of the test, whatever happens. */
+export function relays() {
+  const started: Relay[] = [];
+  return {
+    async start(pool: PoolLike, publisher: Publisher, options: RelayOptions = {}): Promise<Relay> {
+      const relay = createRelay({ pool, publisher }, { ...fastLease, drainTimeoutMs: 2000, ...options });
+      started.push(relay);
+      await relay.start();
+      return relay;
+    },
+    async stopAll() {
+      await Promise.all(started.splice(0).map((relay) => relay.stop()));
+    },
+  };
+}
+
+const poll = { timeout: 15_000, interval: 20 };
+
+/** Waits until the relays own all buckets, each its share. */
+export async function untilShared(...sharing: Relay[]): Promise<void> {
+  const floor = Math.floor(64 / sharing.length);
+  await expect
+    .poll(() => {
+      const counts = sharing.map((relay) => relay.status().buckets.length);
+      const fair = counts.every((count) => count === floor || count === floor + 1);
+      return fair && new Set(sharing.flatMap((relay) => relay.status().buckets)).size;
+    }, poll)
+    .toBe(64);
+}
+
+/** Waits until a number no longer changes for a while, which is as near as one gets to "nothing happens". */
+export async function settled(read: () => Promise<number> | number): Promise<number> {
+  let last = await read();
+  for (let same = 0; same < 5; ) {
+    await sleep(50);
+    const now = await read();
+    same = now === last ? same + 1 : 0;
+    last = now;
+  }
+  return last;
+}
+
+export { poll };

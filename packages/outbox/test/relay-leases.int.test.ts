@@ -1,0 +1,165 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Publisher, Relay } from '../src/index.ts';
+import { createKafkajsPublisher } from '../src/kafkajs.ts';
+import {
+  eventsFor,
+  firstAppearances,
+  kafkaClient,
+  type OutboxDatabase,
+  openTestDatabase,
+  openTestTopic,
+  readTopic,
+  written,
+} from './fixture.ts';
+import { poll, poolWithDoors, publisherWithDoors, relays, untilShared } from './relay-fixture.ts';
+
+let database: OutboxDatabase;
+let kafkajs: Publisher;
+const { start, stopAll } = relays();
+
+beforeAll(async () => {
+  database = await openTestDatabase();
+  kafkajs = createKafkajsPublisher({ kafka: kafkaClient() });
+});
+afterEach(stopAll);
+afterAll(async () => {
+  await kafkajs?.disconnect();
+  await database?.close();
+});
+
+const untilPublished = (topic: string) => expect.poll(() => database.unpublished(topic), poll).toBe(0);
+const untilOwnsAll = (relay: Relay) => expect.poll(() => relay.status().buckets.length, poll).toBe(64);
+const epochs = async () => {
+  const { rows } = await database.pool.query('SELECT epoch FROM outbox_buckets ORDER BY bucket');
+  return rows.map((row) => row.epoch as number);
+};
+
+describe('several relays', () => {
+  it('share the buckets fairly, and again when one comes or goes', async () => {
+    const first = await start(database.pool, kafkajs);
+    await untilShared(first);
+    const second = await start(database.pool, kafkajs);
+    await untilShared(first, second);
+    const third = await start(database.pool, kafkajs);
+    await untilShared(first, second, third);
+    await first.stop();
+    await untilShared(second, third);
+  });
+
+  it('publish every event once, each key in order, while they come and go: only owned buckets are read', async () => {
+    const topic = await openTestTopic('shared', { partitions: 3 });
+    const events = eventsFor(topic, 1200, 100);
+    const first = await start(database.pool, kafkajs, { batchSizeMax: 5 });
+    await database.add(events.slice(0, 400));
+    const second = await start(database.pool, kafkajs, { batchSizeMax: 5 });
+    await database.add(events.slice(400, 800));
+    await untilShared(first, second);
+    await database.add(events.slice(800));
+    await first.stop();
+    await untilPublished(topic);
+    const records = await readTopic(topic);
+    expect(firstAppearances(records)).toEqual(written(events));
+    expect(records).toHaveLength(1200);
+    expect(first.status().published + second.status().published).toBe(1200);
+    expect(second.status().published).toBeGreaterThan(0);
+  });
+
+  it('hand a bucket over only when nothing of it is in flight', async () => {
+    const topic = await openTestTopic('handover', { partitions: 2 });
+    const slow = publisherWithDoors(kafkajs);
+    const first = await start(database.pool, slow.publisher, { batchSizeMax: 3 });
+    slow.after.shut();
+    const events = eventsFor(topic, 600, 100);
+    await database.add(events);
+    await expect.poll(() => first.status().inFlight, poll).toBeGreaterThan(100);
+
+    const second = await start(database.pool, kafkajs, { batchSizeMax: 3 });
+    const idle = 64 - new Set(await bucketsInFlight(topic)).size;
+    await expect.poll(() => second.status().buckets.length, poll).toBe(idle);
+    expect(second.status().published).toBe(0);
+    slow.after.open();
+    await untilShared(first, second);
+    await untilPublished(topic);
+    const records = await readTopic(topic);
+    expect(records).toHaveLength(600);
+    expect(firstAppearances(records)).toEqual(written(events));
+    expect(second.status().published).toBeGreaterThan(0);
+    expect([first.status().fenced, second.status().fenced]).toEqual([0, 0]);
+  });
+
+  const bucketsInFlight = async (topic: string) => {
+    const { rows } = await database.pool.query('SELECT DISTINCT bucket FROM outbox WHERE topic = $1', [
+      topic,
+    ]);
+    return rows.map((row) => row.bucket);
+  };
+});
+
+describe('a relay that stands still', () => {
+  it('loses its buckets when its lease has run out, under a higher epoch', async () => {
+    const dead = poolWithDoors(database.pool);
+    const first = await start(dead.pool, kafkajs);
+    await untilOwnsAll(first);
+    const before = await epochs();
+    dead.heartbeats.shut();
+    const second = await start(database.pool, kafkajs);
+    await untilOwnsAll(second);
+    expect((await epochs()).map((epoch, bucket) => epoch > (before[bucket] ?? 0))).toEqual(
+      Array(64).fill(true),
+    );
+    expect(first.isHealthy()).toBe(false);
+    dead.heartbeats.open();
+    await untilShared(first, second);
+  });
+
+  it('cannot mark what it published under an old epoch', async () => {
+    const topic = await openTestTopic('stale');
+    const stalled = poolWithDoors(database.pool);
+    const ofFirst = publisherWithDoors(kafkajs);
+    const ofSecond = publisherWithDoors(kafkajs);
+    const first = await start(stalled.pool, ofFirst.publisher);
+    await untilOwnsAll(first);
+    ofFirst.after.shut();
+    ofSecond.before.shut();
+    const events = eventsFor(topic, 30, 10);
+    await database.add(events);
+    await expect.poll(async () => (await readTopic(topic)).length, poll).toBe(30);
+    stalled.heartbeats.shut();
+    const second = await start(database.pool, ofSecond.publisher);
+    await untilOwnsAll(second);
+
+    ofFirst.after.open(); // the acknowledgement comes when the buckets have another owner
+    await expect.poll(() => first.status().inFlight, poll).toBe(0);
+    expect(await database.unpublished(topic)).toBe(30);
+    expect(first.status()).toMatchObject({ published: 30, marked: 0, fenced: 30 });
+
+    ofSecond.before.open();
+    await untilPublished(topic);
+    expect(firstAppearances(await readTopic(topic))).toEqual(written(events));
+    stalled.heartbeats.open();
+  });
+
+  it('does not publish what it had read before its lease ran out', async () => {
+    const topic = await openTestTopic('stalled');
+    const stalled = poolWithDoors(database.pool);
+    const ofFirst = publisherWithDoors(kafkajs);
+    const first = await start(stalled.pool, ofFirst.publisher);
+    await untilOwnsAll(first);
+    stalled.reads.shut();
+    const events = eventsFor(topic, 30, 10);
+    await database.add(events);
+    await expect.poll(stalled.reads.waiting, poll).toBe(1);
+    stalled.heartbeats.shut();
+    const second = await start(database.pool, kafkajs);
+    await untilPublished(topic);
+
+    stalled.reads.open();
+    await expect.poll(() => first.status().dropped, poll).toBe(30);
+    expect(ofFirst.given).toEqual([]);
+    stalled.heartbeats.open();
+    await untilShared(first, second);
+    const records = await readTopic(topic);
+    expect(records).toHaveLength(30);
+    expect(firstAppearances(records)).toEqual(written(events));
+  });
+});
