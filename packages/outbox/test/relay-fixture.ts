@@ -55,13 +55,16 @@ export function publisherWithDoors(inner: Publisher) {
 export function poolWithDoors(pool: PoolLike) {
   const heartbeats = createDoor();
   const reads = createDoor();
+  let statements = 0;
   const query = async (text: string, values?: unknown[]) => {
+    statements += 1;
     if (text.includes('outbox_relays')) await heartbeats.pass();
     const answer = await pool.query(text, values);
     if (text.includes('CROSS JOIN LATERAL') && answer.rows.length > 0) await reads.pass();
     return answer;
   };
-  return { pool: { query, connect: () => pool.connect() } satisfies PoolLike, heartbeats, reads };
+  const gated: PoolLike = { query, connect: () => pool.connect() };
+  return { pool: gated, heartbeats, reads, statements: () => statements };
 }
 
 /** Relays that are stopped at the end of the test, whatever happens. */

@@ -17,7 +17,7 @@ import {
   testStack,
   written,
 } from './fixture.ts';
-import { fastLease, poll, publisherWithDoors, relays, settled } from './relay-fixture.ts';
+import { fastLease, poll, poolWithDoors, publisherWithDoors, relays, settled } from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 let kafkajs: Publisher;
@@ -33,6 +33,12 @@ afterAll(async () => {
   await database?.close();
 });
 
+const listeners = async () => {
+  const { rowCount } = await database.pool.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`,
+  );
+  return rowCount;
+};
 const untilPublished = (topic: string) => expect.poll(() => database.unpublished(topic), poll).toBe(0);
 
 describe('the relay', () => {
@@ -135,7 +141,10 @@ describe('the relay', () => {
   it('a wake-up shortens the wait for the next poll', async () => {
     const topic = await openTestTopic('wake');
     const outbox = createOutbox({ pool: database.pool });
-    const relay = await start(database.pool, kafkajs, { pollIntervalMs: 600_000, leaseDurationMs: 600_000 });
+    const { pool, statements } = poolWithDoors(database.pool);
+    const relay = await start(pool, kafkajs, { pollIntervalMs: 600_000, leaseDurationMs: 600_000 });
+    await expect.poll(listeners, poll).toBe(1);
+    await settled(statements); // from here on it only waits
     await database.add(eventFor(topic, 'unannounced'));
     const published = () => relay.status().published;
     expect(await settled(published)).toBe(0);
