@@ -110,14 +110,15 @@ describe('claim', () => {
   it('an attempt that may have been executed is asked about; one that was only turned away is sent again', async () => {
     const { claimed, dueOrder, record, stored, wakeAll } = system();
     const orderId = await dueOrder();
-    await record(await claimed(orderId), notExecuted);
+    const first = await claimed(orderId);
+    await record(first, notExecuted);
     await wakeAll();
     const second = await claimed(orderId);
-    expect(second).toMatchObject({ n: 1, action: 'send' });
+    expect(second).toMatchObject({ n: 1, action: 'send', request: first.request });
     expect((await stored(orderId)).attempts).toMatchObject([{ permits: 2, state: 'SENT' }]);
     await record(second, unknown);
     await wakeAll();
-    expect(await claimed(orderId)).toMatchObject({ n: 1, action: 'ask' });
+    expect(await claimed(orderId)).toMatchObject({ n: 1, action: 'ask', request: first.request });
     expect((await stored(orderId)).attempts).toMatchObject([{ permits: 2, state: 'UNKNOWN' }]);
   });
 
