@@ -12,14 +12,26 @@ Usage: pnpm demo [--keep] [--json] [--help]
   --json   print what was checked as JSON on standard output; the story goes to standard error
 
 Needs Docker, or Java 17 with Maven. DEV_STACK=docker|embedded forces one.
-Exit status 0 only if every step holds.`;
+Exit status 0 only if every check holds.`;
 
-const { values: flags } = parseArgs({
-  options: { keep: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-});
+const flags = readFlags();
 
 if (flags.help) console.log(help);
 else process.exit(await demo());
+
+function readFlags() {
+  const options = {
+    keep: { type: 'boolean' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  } as const;
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${help}`);
+    return process.exit(2);
+  }
+}
 
 async function demo(): Promise<number> {
   const tell = createNarrator(flags.json ? console.error : console.log);
@@ -31,7 +43,7 @@ async function demo(): Promise<number> {
   let system: System | undefined;
   let failure: string | null = 'interrupted';
   const story = async () => {
-    tell.step('PostgreSQL and Kafka start');
+    tell.part('services up');
     stack = await acquireDevStack({ log: (line) => tell.say(line) });
     tell.say(`${stack.mode}: PostgreSQL and Kafka (${stack.kafkaBrokers.join(', ')}) answer`);
     tell.say('ordersctl migrate, topics apply, keys create; gateway simulator');

@@ -1,5 +1,6 @@
 import { waitFor } from '@orders/dev-stack';
-import { type IHeaders, Kafka, logLevel } from 'kafkajs';
+import { createKafka, createLogger } from '@orders/service-runtime';
+import type { IHeaders } from 'kafkajs';
 
 /** A record as it stands on the topic. */
 export interface TopicRecord {
@@ -10,8 +11,8 @@ export interface TopicRecord {
   headers: IHeaders;
 }
 
-const kafkaOf = (brokers: readonly string[]) =>
-  new Kafka({ clientId: 'demo', brokers: [...brokers], logLevel: logLevel.NOTHING });
+const logger = createLogger({ service: 'demo', level: 'silent' });
+const kafkaOf = (brokers: readonly string[]) => createKafka({ clientId: 'demo', brokers, logger });
 
 /** The text of a record's header, empty when it has none. */
 export const headerOf = (record: TopicRecord, name: string): string => record.headers[name]?.toString() ?? '';

@@ -4,21 +4,25 @@ import { groupCaughtUp, headerOf, readTopic, redeliver } from './records.ts';
 import type { SystemService } from './services.ts';
 import type { System } from './system.ts';
 
-/** The main job, step by step; each step checks what it shows. Leaves all three services running. */
+/** Leases and sessions short enough to watch a takeover; call < lease, as everywhere. The defaults are for production. */
+const impatient = {
+  env: { GATEWAY_TIMEOUT_MS: '3000', PAYMENT_LEASE_MS: '8000', KAFKA_SESSION_TIMEOUT_MS: '6000' },
+};
+
+/** The main job, part by part; each checks what it shows. Leaves all three services running. */
 export async function tellStory(system: System, tell: Narrator): Promise<void> {
-  let worker = await services(system, tell);
+  let worker = await servicesUp(system, tell);
   const orderId = await anOrderIsPaid(system, worker, tell);
   worker = await theSameRecordAgain(system, worker, orderId, tell);
   await aForcedPaymentFailure(system, worker, tell);
   await aWorkerKilledDuringTheCall(system, worker, tell);
 }
 
-async function services(system: System, tell: Narrator): Promise<SystemService> {
-  tell.step('Three services start');
+async function servicesUp(system: System, tell: Narrator): Promise<SystemService> {
   const [api, relay, worker] = await Promise.all([
     system.startApi(),
     system.startRelay(),
-    system.startWorker(),
+    system.startWorker(impatient),
   ]);
   tell.say(
     `order-api ${system.apiUrl} (pid ${api.pid}), outbox-relay (pid ${relay.pid}), payment-worker (pid ${worker.pid})`,
@@ -32,7 +36,7 @@ async function services(system: System, tell: Narrator): Promise<SystemService> 
 }
 
 async function anOrderIsPaid(system: System, worker: SystemService, tell: Narrator): Promise<string> {
-  tell.step('An order goes in over HTTP and comes out PAID');
+  tell.part('An order goes in over HTTP and comes out PAID');
   const { status, body, elapsedMs } = await system.placeOrder();
   tell.say(`POST /v1/orders → ${status} in ${elapsedMs.toFixed(0)} ms; nothing waited for the payment`);
   tell.rows('the answer', [
@@ -49,7 +53,7 @@ async function anOrderIsPaid(system: System, worker: SystemService, tell: Narrat
 }
 
 async function theSameRecordAgain(system: System, worker: SystemService, orderId: string, tell: Narrator) {
-  tell.step('The same record is delivered again, and the worker restarted');
+  tell.part('The same record is delivered again, and the worker restarted');
   const { kafkaBrokers, topic, consumerGroup } = system;
   const records = await readTopic(kafkaBrokers, topic);
   const created = records.find(
@@ -66,7 +70,7 @@ async function theSameRecordAgain(system: System, worker: SystemService, orderId
   const exit = await worker.stop('SIGTERM');
   tell.check('the worker drained and ended with status 0', exit.code === 0);
   await redeliver(kafkaBrokers, topic, created);
-  const restarted = await system.startWorker();
+  const restarted = await system.startWorker(impatient);
   await groupCaughtUp(kafkaBrokers, topic, consumerGroup);
 
   const order = await showOrder(system, orderId, tell);
@@ -76,7 +80,7 @@ async function theSameRecordAgain(system: System, worker: SystemService, orderId
 }
 
 async function aForcedPaymentFailure(system: System, worker: SystemService, tell: Narrator): Promise<void> {
-  tell.step('The gateway declines: three attempts, a dead letter, the order FAILED');
+  tell.part('The gateway declines: three attempts, a dead letter, the order FAILED');
   await system.simulator.control({ mode: 'decline-soft' });
   const { body } = await system.placeOrder({ customerId: 'customer-2' });
   tell.say(`order ${body.id}; attempts are scheduled in PostgreSQL with exponential backoff and full jitter`);
@@ -106,7 +110,7 @@ async function aWorkerKilledDuringTheCall(
   worker: SystemService,
   tell: Narrator,
 ): Promise<void> {
-  tell.step('The worker is killed (SIGKILL) while the gateway call is in flight');
+  tell.part('The worker is killed (SIGKILL) while the gateway call is in flight');
   await system.simulator.control({ latencyMs: 1500 });
   const { body } = await system.placeOrder({ customerId: 'customer-3' });
   await waitFor('a gateway call in flight', async () => (await system.simulator.inFlight()) > 0, {
@@ -116,7 +120,7 @@ async function aWorkerKilledDuringTheCall(
   tell.rows('payment_attempts at that moment', await rows(system, 'payment_attempts', body.id));
   tell.check('the worker is gone', (await worker.exited).signal === 'SIGKILL');
   await system.simulator.control({ latencyMs: 500 });
-  const next = await system.startWorker();
+  const next = await system.startWorker(impatient);
   tell.say(
     'a new worker is up; it waits for the lease of the dead one to run out, then asks with the same key',
   );

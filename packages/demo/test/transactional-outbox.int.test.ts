@@ -1,11 +1,16 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { headerOf, readTopic } from '../src/records.ts';
+import type { SystemService } from '../src/services.ts';
 import { fastWorker, rowsOf, useSystem } from './system.ts';
 
 const fastRelay = { RELAY_LEASE_MS: '1500', RELAY_POLL_INTERVAL_MS: '100' };
 
 describe('Test 3: Transactional Outbox', () => {
-  const system = useSystem({ relay: false });
+  const system = useSystem({ api: false, relay: false });
+  let api: SystemService;
+  beforeAll(async () => {
+    api = await system().startApi();
+  });
 
   it.each(['relay.publish.before', 'relay.publish.after', 'relay.mark.after'])(
     'a relay killed at %s: the next one publishes what is not marked, nothing is lost, every order is PAID once',
@@ -45,6 +50,7 @@ describe('Test 3: Transactional Outbox', () => {
   it('an API killed before its commit leaves neither order nor event; after it, both, and the repeated request is replayed', async () => {
     const count = async () => (await system().pool.query('select 1 from orders')).rowCount;
     const orders = await count();
+    await api.stop();
     await system().startApi({ killAt: 'api.order.before-commit' });
     await expect(system().placeOrder({}, 'api-crash-1')).rejects.toThrow();
     expect(await count()).toBe(orders);
@@ -53,7 +59,7 @@ describe('Test 3: Transactional Outbox', () => {
     await expect(system().placeOrder({}, 'api-crash-1')).rejects.toThrow();
     expect(await count()).toBe((orders ?? 0) + 1);
 
-    await system().startApi();
+    api = await system().startApi();
     const replay = await system().placeOrder({}, 'api-crash-1');
     expect(replay.status).toBe(201);
     expect(replay.headers.get('idempotent-replayed')).toBe('true');
