@@ -124,7 +124,7 @@ async function lockDuePayments(tx: Tx, { slots, afterTenant }: ClaimOptions): Pr
         AND NOT (p.cancel_requested AND NOT EXISTS (
           SELECT FROM payment_attempts AS a WHERE a.payment_id = p.id AND a.state IN ('SENT', 'UNKNOWN')))
       ORDER BY p.next_at
-      LIMIT (SELECT ceil(${slots}::numeric / count(*))::int FROM served)
+      LIMIT (SELECT ceil(${slots}::numeric / greatest(count(*), 1))::int FROM served)
       FOR UPDATE SKIP LOCKED
     ) AS due
     LIMIT ${slots}::int`.execute(tx);

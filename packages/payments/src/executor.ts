@@ -8,7 +8,7 @@ import { createClaimTurns } from './claim-turns.ts';
 import type { Gateway } from './gateway.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { type PaymentOptions, paymentOptions } from './options.ts';
-import { sweep } from './sweep.ts';
+import { sweep, sweepBatchMax } from './sweep.ts';
 
 /** What the executor works with. */
 export interface ExecutorDeps {
@@ -76,16 +76,19 @@ export function createPaymentExecutor(
 
   async function sweepLoop(): Promise<void> {
     while (!stopping.signal.aborted) {
+      let mended = 0;
       try {
         const swept = await sweep({ db, lifecycle, logger, rules, lostEventGraceMs });
-        if (Object.values(swept).some((count) => count > 0)) {
+        mended = Math.max(...Object.values(swept));
+        if (mended > 0) {
           recorded();
           bell.ring();
         }
       } catch (err) {
         logger.error({ err }, 'sweep failed; trying again');
       }
-      await pause(jittered(sweepIntervalMs));
+      // A full batch was not all there is.
+      if (mended < sweepBatchMax) await pause(jittered(sweepIntervalMs));
     }
   }
 

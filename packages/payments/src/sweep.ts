@@ -30,7 +30,7 @@ export interface Swept {
 }
 
 /** Of each kind, per sweep; the rest waits for the next. */
-const sweepBatchMax = 100;
+export const sweepBatchMax = 100;
 
 interface Finding {
   readonly orderId: string;
@@ -194,14 +194,35 @@ async function acceptLostEvents(deps: SweepDeps): Promise<number> {
     .orderBy('o.created_at')
     .limit(sweepBatchMax)
     .execute();
+  try {
+    return await acceptLost(deps, lost);
+  } catch (err) {
+    deps.logger.error(
+      { err, orders: lost.length },
+      'could not sweep orders without a payment; one by one now',
+    );
+  }
+  let accepted = 0;
+  for (const order of lost) {
+    try {
+      accepted += await acceptLost(deps, [order]);
+    } catch (err) {
+      deps.logger.error(
+        { ...order, err },
+        'could not sweep: order without a payment; the next sweep tries again',
+      );
+    }
+  }
+  return accepted;
+}
+
+async function acceptLost(
+  deps: SweepDeps,
+  lost: readonly { orderId: string; correlationId: string; eventId: string }[],
+): Promise<number> {
   if (lost.length === 0) return 0;
-  const { accepted } = await inTransaction(deps.db, (tx) =>
-    acceptCreatedOrders(
-      tx,
-      deps.lifecycle,
-      lost.map(({ orderId, eventId }) => ({ id: eventId, data: { orderId } })),
-    ),
-  );
+  const events = lost.map(({ orderId, eventId }) => ({ id: eventId, data: { orderId } }));
+  const { accepted } = await inTransaction(deps.db, (tx) => acceptCreatedOrders(tx, deps.lifecycle, events));
   for (const order of lost.filter(({ orderId }) => accepted.includes(orderId))) {
     deps.logger.warn(order, 'swept: order without a payment; accepted now');
   }

@@ -61,11 +61,12 @@ describe('Test 2: Idempotency of charging', () => {
     await expect.poll(async () => (await stored(orderId)).attempts.length, { timeout: 10_000 }).toBe(1);
     const stopping = first.stop();
     const second = startExecutor(gateway);
-    await becomes(orderId, 'PAID');
+    await expect.poll(() => ledger(orderId), { timeout: 15_000, interval: 20 }).toEqual(['captured']);
     stalled.resolve();
     await stopping;
-    await second.stop();
     expect(await ledger(orderId)).toEqual(['captured']);
+    await becomes(orderId, 'PAID');
+    await second.stop();
     const { order, attempts, refunds } = await stored(orderId);
     expect(order).toMatchObject({ state: 'PAID', version: 3 });
     expect(attempts).toMatchObject([{ n: 1, state: 'SUCCEEDED', permits: 2 }]);

@@ -367,6 +367,19 @@ describe('sweep', () => {
     expect(await accept([lost])).toMatchObject({ accepted: [], unchanged: [lost.orderId] });
   });
 
+  it('one order that cannot be accepted does not keep the others from it', async () => {
+    const { createOrder, db, stored, sweepOnce } = system();
+    const broken = await createOrder();
+    const lost = await createOrder();
+    // Its version 2 is taken already: the order’s transition cannot be written.
+    await sql`INSERT INTO order_events (order_id, version, event_id, tenant_id, type, data, occurred_at)
+      VALUES (${broken.orderId}, 2, gen_random_uuid(), 'acme', 'x', '{}', now())`.execute(db);
+    expect(await sweepOnce({ options: { lostEventGraceMs: 1 } })).toMatchObject({ lostEvents: 1 });
+    expect(await stored(lost.orderId)).toMatchObject({ order: { state: 'PAYMENT_PENDING' } });
+    expect(await stored(broken.orderId)).toMatchObject({ order: { state: 'CREATED' }, payment: undefined });
+    await db.updateTable('orders').set({ state: 'FAILED' }).where('id', '=', broken.orderId).execute();
+  });
+
   it('a captured payment whose order does not know: the order is paid', async () => {
     const { claimed, db, dueOrder, record, stored, sweepOnce } = system();
     const orderId = await dueOrder();

@@ -33,6 +33,7 @@ export const fast: Partial<PaymentOptions> = {
   sweepIntervalMs: 60,
   keyLifetimeMs: 60_000,
   keyLifetimeMarginMs: 5_000,
+  drainTimeoutMs: 3_000,
 };
 export const callTimeoutMs = 400;
 
