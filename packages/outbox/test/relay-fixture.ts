@@ -12,16 +12,23 @@ import {
 /** Leases short enough for tests; the others keep their proportion to it. */
 export const fastLease: RelayOptions = { leaseDurationMs: 800, pollIntervalMs: 50 };
 
+/** Doors that are shut at present; a test that fails leaves some, and stopping a relay would wait at them. */
+const shutDoors = new Set<{ open(): void }>();
+
 /** A door that things wait at while it is shut. */
 export function createDoor() {
   let opened = Promise.withResolvers<void>();
   opened.resolve();
   let waiting = 0;
-  return {
+  const door = {
     shut() {
       opened = Promise.withResolvers();
+      shutDoors.add(door);
     },
-    open: () => opened.resolve(),
+    open() {
+      opened.resolve();
+      shutDoors.delete(door);
+    },
     async pass() {
       waiting += 1;
       await opened.promise;
@@ -30,6 +37,7 @@ export function createDoor() {
     /** How many stand at it. */
     waiting: () => waiting,
   };
+  return door;
 }
 
 /** A publisher with a door before the broker and one before its answers. */
@@ -78,6 +86,7 @@ export function relays() {
       return relay;
     },
     async stopAll() {
+      for (const door of shutDoors) door.open();
       await Promise.all(started.splice(0).map((relay) => relay.stop()));
     },
   };

@@ -75,7 +75,8 @@ describe('several relays', () => {
 
     const second = await start(database.pool, kafkajs, { batchSizeMax: 3 });
     const idle = 64 - new Set(await bucketsInFlight(topic)).size;
-    await expect.poll(() => second.status().buckets.length, poll).toBe(idle);
+    await expect.poll(() => second.status().buckets.length, poll).toBeGreaterThanOrEqual(idle);
+    expect(second.status().buckets).toHaveLength(idle);
     expect(second.status().published).toBe(0);
     slow.after.open();
     await untilShared(first, second);
@@ -154,7 +155,7 @@ describe('a relay that stands still', () => {
     await untilPublished(topic);
 
     stalled.reads.open();
-    await expect.poll(() => first.status().dropped, poll).toBe(30);
+    await expect.poll(() => first.status().dropped + ofFirst.given.length, poll).toBe(30);
     expect(ofFirst.given).toEqual([]);
     stalled.heartbeats.open();
     await untilShared(first, second);

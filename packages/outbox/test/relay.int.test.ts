@@ -87,7 +87,7 @@ describe('the relay', () => {
     const publish: Publisher['publish'] = (records) => (failing ? broken : publisher).publish(records);
     const relay = await start(database.pool, { ...publisher, publish }, { backoffBaseMs: 20 });
     await database.add(eventsFor(topic, 5, 1));
-    await expect.poll(() => relay.status().parked[0]?.failures, poll).toBeGreaterThan(2);
+    await expect.poll(() => relay.status().parked[0]?.failures ?? 0, poll).toBeGreaterThan(2);
     expect(await database.unpublished(topic)).toBe(5);
     failing = false;
     await untilPublished(topic);
@@ -116,7 +116,7 @@ describe('the relay', () => {
     const topic = await openTestTopic('batch');
     const { publisher, before, given } = publisherWithDoors(kafkajs);
     before.shut();
-    await start(database.pool, publisher, { batchSizeMax: 10 });
+    await start(database.pool, publisher, { batchSizeMax: 10, inFlightMax: 640 });
     const events = eventsFor(topic, 40, 1);
     await database.add(events);
     expect(await settled(() => given.length)).toBe(10);
