@@ -4,6 +4,7 @@ export type OutboxErrorCode =
   | 'OUTBOX_EVENT_INVALID' // the message names the field of the event
   | 'OUTBOX_NOT_MIGRATED' // the tables of this package are missing
   | 'OUTBOX_OPTION_INVALID' // the message names the option
+  | 'OUTBOX_HISTORY_INVALID' // the history checker was given an event id that is written twice
   | 'OUTBOX_RELAY_STARTED' // `start` was called twice
   | 'OUTBOX_PUBLISH_TIMEOUT' // the publisher gave no answer in time; the records count as not acknowledged
   | 'OUTBOX_PUBLISHER_BROKE_CONTRACT' // not one result per record
