@@ -1,0 +1,88 @@
+/** What importers write: each is compiled outside the workspace, with the declarations of libraries checked too. */
+
+export const tsconfig = JSON.stringify({
+  compilerOptions: {
+    module: 'nodenext',
+    target: 'es2024',
+    outDir: 'dist',
+    rootDir: 'src',
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+  },
+  include: ['src'],
+});
+
+/** The library alone: no Node types, no `@types/pg`, no broker client. */
+export const plainImporter = `
+import { bucketOf, createOutbox, createRelay, OutboxError, type Outbox, type Publisher, type Relay } from '@orders/outbox';
+import { outboxMigrations } from '@orders/outbox/migrations';
+
+const publisher: Publisher = {
+  async connect() {},
+  publish: async (records) => records.map(() => ({ acknowledged: true })),
+  async disconnect() {},
+};
+const away = async () => {
+  throw new Error('no database here');
+};
+const outbox: Outbox = createOutbox({ pool: { query: away } });
+const relay: Relay = createRelay({ pool: { query: away, connect: away }, publisher });
+const { state } = relay.status();
+let code = '';
+try {
+  createRelay({ pool: { query: away, connect: away }, publisher }, { batchSizeMax: -1 });
+} catch (error) {
+  if (error instanceof OutboxError) code = error.code;
+}
+await outbox.close();
+console.log(JSON.stringify({ state, code, bucket: bucketOf('demo:customer-42'), migrations: Object.keys(outboxMigrations).length > 0 }));
+`;
+export const plainOutput = {
+  state: 'stopped',
+  code: 'OUTBOX_OPTION_INVALID',
+  bucket: 33,
+  migrations: true,
+};
+
+/** With its optional peers. */
+export const fullImporter = `
+import { createKafkajsPublisher } from '@orders/outbox/kafkajs';
+import { Kafka } from 'kafkajs';
+import pg from 'pg';
+import { createOutbox, createRelay } from '@orders/outbox';
+
+const pool = new pg.Pool();
+const publisher = createKafkajsPublisher({ kafka: new Kafka({ brokers: ['localhost:1'] }) });
+const relay = createRelay({ pool, publisher });
+const outbox = createOutbox({ pool });
+await outbox.close();
+await pool.end();
+console.log(JSON.stringify({ healthy: relay.isHealthy() }));
+`;
+export const fullOutput = { healthy: false };
+
+/** A test of an importer's own. */
+export const testImporter = `
+import { createMemoryBroker, publisherContract } from '@orders/outbox/testing';
+
+publisherContract('memory', async () => {
+  const broker = createMemoryBroker();
+  let topics = 0;
+  return {
+    publisher: broker.publisher,
+    async createTopic(partitions) {
+      topics += 1;
+      broker.createTopic(\`topic-\${topics}\`, partitions);
+      return \`topic-\${topics}\`;
+    },
+    missingTopic: () => 'missing',
+    read: async (topic) =>
+      broker.read(topic).map(({ partition, key, value, headers }) => {
+        return { partition, key, value: Buffer.from(value), headers };
+      }),
+    async close() {},
+  };
+});
+`;

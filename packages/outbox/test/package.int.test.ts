@@ -1,0 +1,78 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import manifest from '../package.json' with { type: 'json' };
+import { fullImporter, fullOutput, plainImporter, plainOutput, testImporter, tsconfig } from './importers.ts';
+import { makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
+
+/** `engines` allows it. */
+const oldestNode = '22.0.0';
+
+let packed: Packed;
+beforeAll(async () => {
+  packed = await packOutbox();
+});
+afterAll(() => packed?.remove());
+
+const bin = (name: string) => join(packageDir, 'node_modules/.bin', name);
+const publint = (tarball: string) => run(packed.dir, bin('publint'), 'run', tarball, '--strict');
+const attw = (tarball: string) => run(packed.dir, bin('attw'), tarball, '--profile', 'esm-only');
+
+it('holds what was built, the README and the licence, and nothing else', async () => {
+  const others = packed.files.filter((file) => !/^dist\/.+(\.js|\.d\.ts)$/.test(file));
+  expect(others).toEqual(['LICENSE', 'README.md', 'package.json']);
+  const entries = Object.values(manifest.publishConfig.exports).flatMap(({ types, default: code }) => [
+    types,
+    code,
+  ]);
+  expect(
+    entries.map((entry) => entry.replace('./', '')).filter((entry) => !packed.files.includes(entry)),
+  ).toEqual([]);
+});
+
+it('exports the same from source and from the tarball', () => {
+  const built = (source: string) => source.replace('./src/', './dist/');
+  const expected = Object.entries(manifest.exports).map(([subpath, source]) => [
+    subpath,
+    { types: built(source).replace(/\.ts$/, '.d.ts'), default: built(source).replace(/\.ts$/, '.js') },
+  ]);
+  expect(manifest.publishConfig.exports).toEqual(Object.fromEntries(expected));
+});
+
+it('leaves publint and attw nothing to say', async () => {
+  expect(await publint(packed.tarball)).toMatchObject({ status: 0 });
+  expect(await attw(packed.tarball)).toMatchObject({ status: 0 });
+});
+
+it('publint and attw object to a tarball that lacks a file', async () => {
+  const dir = join(packed.dir, 'spoilt');
+  await mkdir(dir);
+  await mustRun(dir, 'tar', 'xzf', packed.tarball);
+  await rm(join(dir, 'package/dist/index.d.ts'));
+  await mustRun(dir, 'tar', 'czf', 'spoilt.tgz', 'package');
+  expect((await publint(join(dir, 'spoilt.tgz'))).status).not.toBe(0);
+  expect((await attw(join(dir, 'spoilt.tgz'))).status).not.toBe(0);
+});
+
+it('compiles strictly and runs on the oldest Node 22 and on this one, with nothing but its required peers', async () => {
+  const dir = await makeProject(packed, 'plain', ['kysely', 'typescript', `node@${oldestNode}`], {
+    'tsconfig.json': tsconfig,
+    'src/main.ts': plainImporter,
+  });
+  await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
+  expect(await mustRun(dir, join(dir, 'node_modules/.bin/node'), '--version')).toBe(`v${oldestNode}\n`);
+  for (const node of [join(dir, 'node_modules/.bin/node'), process.execPath])
+    expect(JSON.parse(await mustRun(dir, node, 'dist/main.js'))).toEqual(plainOutput);
+});
+
+it('compiles strictly and runs with its optional peers, pg and their declarations', async () => {
+  const peers = ['kysely', 'kafkajs', 'vitest', 'vite@^8', 'pg', '@types/pg', '@types/node', 'typescript'];
+  const dir = await makeProject(packed, 'full', peers, {
+    'tsconfig.json': tsconfig,
+    'src/main.ts': fullImporter,
+    'src/publisher.test.ts': testImporter,
+  });
+  await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
+  expect(JSON.parse(await mustRun(dir, process.execPath, 'dist/main.js'))).toEqual(fullOutput);
+  await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', 'dist/publisher.test.js');
+});
