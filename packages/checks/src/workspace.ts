@@ -24,9 +24,9 @@ export interface WorkspacePackage {
   manifest: Manifest;
 }
 
-/** Every folder of `packages` and `apps` that has a package.json, in alphabetical order. */
+/** Every folder of `apps`, `packages` and `docs/examples` that has a package.json, in alphabetical order. */
 export function listPackages(root: string): WorkspacePackage[] {
-  return ['apps', 'packages'].flatMap((parent) => {
+  return ['apps', 'packages', 'docs/examples'].flatMap((parent) => {
     const parentDir = join(root, parent);
     if (!existsSync(parentDir)) return [];
     return readdirSync(parentDir)

@@ -7,6 +7,7 @@ import { scratchDir } from './scratch.ts';
 const plan: FloorPlan = {
   floors: [['packages/outbox', 'packages/events'], ['packages/db'], ['apps/api', 'apps/worker']],
   tools: { 'packages/dev-stack': 'nothing', 'packages/demo': 'everything' },
+  examples: { libraries: ['packages/outbox'], linesMax: 6 },
   appLinesMax: 20,
   fileLinesMax: 10,
 };
@@ -39,6 +40,11 @@ const house = {
   'apps/api/src/main.ts': `import '@orders/db';\nimport '@orders/outbox/testing';\n`,
   'apps/worker/package.json': manifest('worker', {}),
   'apps/worker/src/main.ts': 'export {};\n',
+  'docs/examples/shop/package.json': JSON.stringify({
+    name: 'shop',
+    dependencies: { '@orders/outbox': 'file:./orders-outbox.tgz' },
+  }),
+  'docs/examples/shop/src/main.ts': `import { add } from '@orders/outbox';\n`,
 };
 
 const check = (changes: Record<string, string>) =>
@@ -47,7 +53,7 @@ const brief = (violations: Violation[]) => violations.map(({ rule, where }) => `
 
 test('a house in order has no violation, and is seen', () => {
   const report = checkFloors(scratchDir(house), plan);
-  expect(report).toEqual({ packages: 7, modules: 11, references: 11, appLines: 3, violations: [] });
+  expect(report).toEqual({ packages: 8, modules: 12, references: 12, appLines: 3, violations: [] });
 });
 
 test('the plan names the real packages, and they are seen', () => {
@@ -184,6 +190,35 @@ describe('every rule can fail', () => {
       'size of the apps',
       { 'apps/api/src/more.ts': ';\n'.repeat(10), 'apps/worker/src/more.ts': ';\n'.repeat(8) },
       ['apps-size apps'],
+    ],
+    [
+      'size of an example',
+      {
+        'docs/examples/shop/src/more.ts': ';\n'.repeat(5),
+        'docs/examples/shop/test/more.ts': ';\n'.repeat(9),
+      },
+      ['example-size docs/examples/shop'],
+    ],
+    [
+      'example: other than a library, or not packed',
+      {
+        'docs/examples/shop/package.json': JSON.stringify({
+          name: 'shop',
+          dependencies: { '@orders/outbox': 'workspace:*', '@orders/db': 'file:./orders-db.tgz' },
+        }),
+        'docs/examples/shop/test/bad.ts': `import '@orders/db';\nimport '../../../../packages/outbox/src/add.ts';`,
+      },
+      [
+        'floor docs/examples/shop/package.json',
+        'floor docs/examples/shop/test/bad.ts:1',
+        'deep-import docs/examples/shop/test/bad.ts:2',
+        'example-packed docs/examples/shop/package.json',
+      ],
+    ],
+    [
+      'example: imported',
+      { 'packages/demo/test/bad.ts': `import 'shop';` },
+      ['undeclared packages/demo/test/bad.ts:1', 'floor packages/demo/test/bad.ts:1'],
     ],
     [
       'unknown package',

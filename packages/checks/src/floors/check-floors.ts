@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { listPackages, type Manifest, type WorkspacePackage } from '../workspace.ts';
-import { type FileRole, type FloorPlan, floorOf, forbidden, roleOf } from './floor-plan.ts';
+import { type FileRole, type FloorPlan, floorOf, forbidden, isExample, roleOf } from './floor-plan.ts';
 import { type ModuleFacts, readModule } from './read-module.ts';
 
 export type FloorRule =
@@ -13,6 +13,8 @@ export type FloorRule =
   | 'environment' // reads the environment outside config.ts
   | 'file-length'
   | 'apps-size'
+  | 'example-size'
+  | 'example-packed' // an example that installs a library of ours other than packed
   | 'unknown-package' // has no place in the floor plan
   | 'unreadable' // cannot be parsed, so nothing can be said about it
   | 'nothing-seen'; // a package without a module: a check that sees nothing must not hold
@@ -49,6 +51,7 @@ export function checkFloors(root: string, plan: FloorPlan): FloorReport {
     judgeManifest(judge);
     const files = moduleFiles(owner.dir);
     for (const file of files) judgeModule(judge, file);
+    if (isExample(owner)) judgeExample(judge, files);
     if (!files.some((file) => roleOf(file) === 'source'))
       found(judge, 'nothing-seen', owner.folder, 'has no module in src');
   }
@@ -77,7 +80,7 @@ function found({ report }: Judge, rule: FloorRule, where: string, message: strin
 function judgeManifest(judge: Judge): void {
   const { plan, byName, owner } = judge;
   const where = `${owner.folder}/package.json`;
-  if (floorOf(plan, owner) === undefined && !plan.tools[owner.folder])
+  if (floorOf(plan, owner) === undefined && !plan.tools[owner.folder] && !isExample(owner))
     found(judge, 'unknown-package', where, 'has no floor: give it one in floor-plan.ts and CONTRIBUTING.md');
   for (const role of ['source', 'test'] as const) {
     for (const name of declared(owner.manifest, role)) {
@@ -88,6 +91,33 @@ function judgeManifest(judge: Judge): void {
     }
   }
 }
+
+/** An example is what importers copy: short, and without the workspace. */
+function judgeExample(judge: Judge, files: readonly string[]): void {
+  const { plan, byName, owner } = judge;
+  const sources = files.filter((file) => roleOf(file) === 'source');
+  const lines = sources.reduce((sum, file) => sum + linesOf(readFileSync(join(owner.dir, file), 'utf8')), 0);
+  if (lines >= plan.examples.linesMax)
+    found(
+      judge,
+      'example-size',
+      owner.folder,
+      `${lines} lines; an example stays below ${plan.examples.linesMax}`,
+    );
+  for (const [name, version] of Object.entries({
+    ...owner.manifest.dependencies,
+    ...owner.manifest.devDependencies,
+  }))
+    if (byName.has(name) && !/^file:.*\.tgz$/.test(version))
+      found(
+        judge,
+        'example-packed',
+        `${owner.folder}/package.json`,
+        `${name} must be a tarball, not ${version}`,
+      );
+}
+
+const linesOf = (text: string): number => text.trimEnd().split('\n').length;
 
 /** The packages that a file of this role may import. */
 function declared(manifest: Manifest, role: FileRole): string[] {
@@ -123,7 +153,7 @@ function judgeModule(judge: Judge, file: string): void {
   const where = `${owner.folder}/${file}`;
   const text = readFileSync(join(owner.dir, file), 'utf8');
   const role = roleOf(file);
-  const lines = text.trimEnd().split('\n').length;
+  const lines = linesOf(text);
   report.modules += 1;
   if (owner.folder.startsWith('apps/') && file.startsWith('src/')) report.appLines += lines;
   if (lines > plan.fileLinesMax)

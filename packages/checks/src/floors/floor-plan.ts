@@ -9,6 +9,11 @@ export interface FloorPlan {
    * import itself: `nothing`, or `everything` but apps.
    */
   tools: Readonly<Record<string, 'nothing' | 'everything'>>;
+  /**
+   * Programs in `docs/examples`, outside the workspace. Each installs these packages as packed, imports nothing else
+   * of ours, and is imported by nobody.
+   */
+  examples: { libraries: readonly string[]; linesMax: number };
   /** Lines that all apps together must stay below. */
   appLinesMax: number;
   /** Lines of one file. */
@@ -37,9 +42,12 @@ export const floorPlan: FloorPlan = {
     'packages/bench': 'everything',
     'packages/chaos': 'everything',
   },
+  examples: { libraries: ['packages/outbox', 'packages/idempotent-consumer'], linesMax: 200 },
   appLinesMax: 2_500,
   fileLinesMax: 400,
 };
+
+export const isExample = ({ folder }: WorkspacePackage): boolean => folder.startsWith('docs/examples/');
 
 export type FileRole = 'source' | 'test';
 
@@ -56,6 +64,11 @@ export function forbidden(
   role: FileRole,
 ): string | undefined {
   if (from.folder === to.folder) return undefined;
+  if (isExample(to)) return 'examples are started, not imported';
+  if (isExample(from))
+    return plan.examples.libraries.includes(to.folder)
+      ? undefined
+      : `${to.folder} is no library for examples`;
   const rights = plan.tools[from.folder];
   if (rights === 'nothing') return `${from.folder} imports no package of ours`;
   if (plan.tools[to.folder])
