@@ -2,8 +2,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
-import { fullImporter, fullOutput, plainImporter, plainOutput, testImporter, tsconfig } from './importers.ts';
+import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
 import { makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
+import { readme, snippetsOf } from './readme.ts';
 
 /** `engines` allows it. */
 const oldestNode = '22.0.0';
@@ -65,14 +66,23 @@ it('compiles strictly and runs on the oldest Node 22 and on this one, with nothi
     expect(JSON.parse(await mustRun(dir, node, 'dist/main.js'))).toEqual(plainOutput);
 });
 
-it('compiles strictly and runs with its optional peers, pg and their declarations', async () => {
+it("compiles strictly and runs with its optional peers, pg and their declarations, and so do the README's snippets", async () => {
   const peers = ['kysely', 'kafkajs', 'vitest', 'vite@^8', 'pg', '@types/pg', '@types/node', 'typescript'];
   const dir = await makeProject(packed, 'full', peers, {
     'tsconfig.json': tsconfig,
     'src/main.ts': fullImporter,
-    'src/publisher.test.ts': testImporter,
+    ...readmeModules(),
   });
   await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
   expect(JSON.parse(await mustRun(dir, process.execPath, 'dist/main.js'))).toEqual(fullOutput);
-  await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', 'dist/publisher.test.js');
+  await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', '--dir', 'dist');
 });
+
+/** Each snippet is a module that stands by itself; the one that calls the test kit is a test. */
+function readmeModules(): Record<string, string> {
+  const modules = snippetsOf(readme).map((code, i) => {
+    const name = code.includes('publisherContract(') ? `readme-${i}.test` : `readme-${i}`;
+    return [`src/${name}.ts`, code] as const;
+  });
+  return Object.fromEntries(modules);
+}
