@@ -28,4 +28,4 @@ export function createRandom(seed: number): Random {
 }
 
 /** A seed that nobody chose. */
-export const freshSeed = (): number => Math.floor(Math.random() * 2 ** 31);
+export const freshSeed = (): number => Math.floor(Math.random() * 1_000_000_000);
