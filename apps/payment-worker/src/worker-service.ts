@@ -91,7 +91,11 @@ function createExecutor(
   deps: { database: DatabaseHandle; outbox: Outbox; lifecycle: OrderLifecycle; logger: Logger },
 ) {
   const { database, ...rest } = deps;
-  const gateway = createHttpGateway({ url: config.GATEWAY_URL, timeoutMs: config.GATEWAY_TIMEOUT_MS });
+  const gateway = createHttpGateway({
+    url: config.GATEWAY_URL,
+    timeoutMs: config.GATEWAY_TIMEOUT_MS,
+    logger: deps.logger,
+  });
   return createPaymentExecutor(
     { ...rest, db: database.db, gateway, crashPoint },
     {
