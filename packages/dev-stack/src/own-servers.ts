@@ -1,0 +1,92 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmbeddedKafka } from './embedded-kafka.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { hasEnded, type StackHost } from './stack-host.ts';
+
+/** A server that nobody else uses, so that it may be killed and started again. */
+export interface OwnServer {
+  /** Ends it as a crash would. Its data stays. */
+  kill(): Promise<void>;
+  /** Starts it again, with its data, at its address; resolves when it answers. */
+  start(): Promise<void>;
+  /** Ends it for good and removes its data. */
+  close(): Promise<void>;
+}
+
+/** @param o `binDir` of an installed PostgreSQL; else the embedded one */
+export async function startOwnPostgres(o: { binDir?: string } = {}): Promise<OwnServer & { url: string }> {
+  const host = ownHost('postgres');
+  const started = await startEmbeddedPostgres(host, o.binDir);
+  // The immediate shutdown is PostgreSQL's own way to crash: it leaves no shared memory behind.
+  return { ...ownServer(host, started.server, started.restart, 'SIGQUIT'), url: started.url };
+}
+
+/** One Kafka node; needs Java. */
+export async function startOwnKafka(): Promise<OwnServer & { brokers: string[] }> {
+  const host = ownHost('kafka');
+  const started = await startEmbeddedKafka(host);
+  return { ...ownServer(host, started.broker, started.restart, 'SIGKILL'), brokers: started.brokers };
+}
+
+interface OwnHost extends StackHost {
+  readonly dir: string;
+  endAll(): void;
+}
+
+function ownHost(name: string): OwnHost {
+  const dir = mkdtempSync(join(tmpdir(), `orders-own-${name}-`));
+  chmodSync(dir, 0o711); // PostgreSQL runs as another user when we are root
+  const children = new Map<ChildProcess, NodeJS.Signals>();
+  const endAll = () => {
+    for (const [child, signal] of children) if (!hasEnded(child)) child.kill(signal);
+  };
+  process.on('exit', endAll);
+  return {
+    dir,
+    endAll,
+    paths: {
+      dir,
+      socket: join(dir, 'socket'),
+      lock: join(dir, 'lock'),
+      state: join(dir, 'state.json'),
+      data: join(dir, 'data'),
+      daemonLog: join(dir, 'daemon.log'),
+      kafkaLog: join(dir, 'kafka.log'),
+      postgresLog: join(dir, 'postgres.log'),
+    },
+    log: () => undefined,
+    track(_, child, endSignal = 'SIGKILL') {
+      children.set(child, endSignal);
+    },
+  };
+}
+
+function ownServer(
+  host: OwnHost,
+  first: ChildProcess,
+  restart: () => Promise<ChildProcess>,
+  killSignal: NodeJS.Signals,
+): OwnServer {
+  let running = first;
+  async function kill(): Promise<void> {
+    if (hasEnded(running)) return;
+    const ended = once(running, 'exit');
+    running.kill(killSignal);
+    await ended;
+  }
+  return {
+    kill,
+    async start() {
+      running = await restart();
+    },
+    async close() {
+      await kill();
+      process.off('exit', host.endAll);
+      rmSync(host.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import { Kafka, logLevel } from 'kafkajs';
+import pg from 'pg';
+import { afterAll, describe, expect, it } from 'vitest';
+import { startOwnKafka, startOwnPostgres } from '../src/own-servers.ts';
+
+const closing: (() => Promise<void>)[] = [];
+afterAll(() => Promise.all(closing.map((close) => close())));
+
+describe("a server of one's own", () => {
+  it('PostgreSQL: killed and started again, it has its data at the same address', async () => {
+    const postgres = await startOwnPostgres();
+    closing.push(postgres.close);
+    const query = async (text: string) => {
+      const client = new pg.Client({ connectionString: postgres.url });
+      await client.connect();
+      return client.query(text).finally(() => client.end());
+    };
+    await query('CREATE TABLE kept AS SELECT 1 AS n');
+    await postgres.kill();
+    await expect(query('SELECT n FROM kept')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await postgres.start();
+    expect((await query('SELECT n FROM kept')).rows).toEqual([{ n: 1 }]);
+  });
+
+  it('Kafka: killed and started again, it has its topics at the same address', async () => {
+    const kafka = await startOwnKafka();
+    closing.push(kafka.close);
+    const topics = async () => {
+      const admin = new Kafka({
+        brokers: kafka.brokers,
+        logLevel: logLevel.NOTHING,
+        retry: { retries: 2 },
+      }).admin();
+      try {
+        await admin.connect();
+        await admin.createTopics({ topics: [{ topic: 'kept' }], waitForLeaders: false });
+        return await admin.listTopics();
+      } finally {
+        await admin.disconnect();
+      }
+    };
+    expect(await topics()).toContain('kept');
+    await kafka.kill();
+    await expect(topics()).rejects.toThrow();
+    await kafka.start();
+    expect(await topics()).toContain('kept');
+  });
+});
