@@ -194,7 +194,7 @@ describe('every rule can fail', () => {
     [
       'size of an example',
       {
-        'docs/examples/shop/src/more.ts': ';\n'.repeat(5),
+        'docs/examples/shop/src/more.ts': ';\n\n'.repeat(5),
         'docs/examples/shop/test/more.ts': ';\n'.repeat(9),
       },
       ['example-size docs/examples/shop'],

@@ -1,13 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
+import { checkHistory } from '../src/testing.ts';
 import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
 import { makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
 import { readme, snippetsOf } from './readme.ts';
+import { openShippingService } from './shipping-service.ts';
 
 /** `engines` allows it. */
 const oldestNode = '22.0.0';
+
+const shipmentCount = 40;
 
 let packed: Packed;
 beforeAll(async () => {
@@ -76,6 +81,54 @@ it("compiles strictly and runs with its optional peers, pg and their declaration
   await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
   expect(JSON.parse(await mustRun(dir, process.execPath, 'dist/main.js'))).toEqual(fullOutput);
   await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', '--dir', 'dist');
+});
+
+describe('docs/examples/shipping-service, with the tarball', () => {
+  let service: Awaited<ReturnType<typeof openShippingService>>;
+  beforeAll(async () => {
+    service = await openShippingService(packed);
+  });
+  afterAll(() => service?.close());
+
+  it('compiles, and its set-up may be repeated', async () => {
+    await service.typecheck();
+    expect([await service.setUp(), await service.setUp()]).toEqual([0, 0]);
+  });
+
+  it('loses nothing and reorders nothing when it is killed at work', async () => {
+    const first = await service.start();
+    const ids = Array.from({ length: shipmentCount }, () => randomUUID());
+    let dispatched = 0;
+    const shipped = ids.map(async (id) => {
+      await service.ask('PUT', `/shipments/${id}`, { destination: 'Reykjavík' });
+      const answer = await service.ask('POST', `/shipments/${id}/dispatch`, { carrier: 'sea' });
+      dispatched += 1;
+      if (dispatched === shipmentCount / 4) await first.kill().then(service.start);
+      return answer;
+    });
+    const expected = ids.map((id) => ({ id, destination: 'Reykjavík', carrier: 'sea', state: 'DISPATCHED' }));
+    expect(await Promise.all(shipped)).toMatchObject(expected);
+    expect(await first.exited).toEqual({ code: null, signal: 'SIGKILL' });
+
+    const written = await service.written();
+    expect(new Map([...written].map(([id, events]) => [id, events.length]))).toEqual(
+      new Map(ids.map((id) => [id, 2])),
+    );
+    await expect
+      .poll(async () => checkHistory({ written, read: await service.read() }), {
+        timeout: 40_000,
+        interval: 500,
+      })
+      .toMatchObject({ events: 2 * shipmentCount, lost: 0, inverted: 0, unexpected: 0 });
+  });
+
+  it('ends by itself on SIGTERM, with everything published and marked', async () => {
+    const id = randomUUID();
+    await service.ask('PUT', `/shipments/${id}`, { destination: 'Oslo' });
+    await expect.poll(() => service.unpublished()).toBe(0);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    expect(await service.unpublished()).toBe(0);
+  });
 });
 
 /** Each snippet is a module that stands by itself; the one that calls the test kit is a test. */

@@ -96,13 +96,16 @@ function judgeManifest(judge: Judge): void {
 function judgeExample(judge: Judge, files: readonly string[]): void {
   const { plan, byName, owner } = judge;
   const sources = files.filter((file) => roleOf(file) === 'source');
-  const lines = sources.reduce((sum, file) => sum + linesOf(readFileSync(join(owner.dir, file), 'utf8')), 0);
+  const lines = sources.reduce(
+    (sum, file) => sum + writtenLinesOf(readFileSync(join(owner.dir, file), 'utf8')),
+    0,
+  );
   if (lines >= plan.examples.linesMax)
     found(
       judge,
       'example-size',
       owner.folder,
-      `${lines} lines; an example stays below ${plan.examples.linesMax}`,
+      `${lines} lines that are not blank; an example stays below ${plan.examples.linesMax}`,
     );
   for (const [name, version] of Object.entries({
     ...owner.manifest.dependencies,
@@ -117,6 +120,7 @@ function judgeExample(judge: Judge, files: readonly string[]): void {
       );
 }
 
+const writtenLinesOf = (text: string): number => text.match(/\S.*/g)?.length ?? 0;
 const linesOf = (text: string): number => text.trimEnd().split('\n').length;
 
 /** The packages that a file of this role may import. */

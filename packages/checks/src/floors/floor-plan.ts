@@ -11,7 +11,7 @@ export interface FloorPlan {
   tools: Readonly<Record<string, 'nothing' | 'everything'>>;
   /**
    * Programs in `docs/examples`, outside the workspace. Each installs these packages as packed, imports nothing else
-   * of ours, and is imported by nobody.
+   * of ours, and is imported by nobody. `linesMax` counts all lines of `src` but blank ones.
    */
   examples: { libraries: readonly string[]; linesMax: number };
   /** Lines that all apps together must stay below. */

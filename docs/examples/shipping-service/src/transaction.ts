@@ -1,0 +1,29 @@
+import type { OutboxTransaction } from '@orders/outbox';
+import type pg from 'pg';
+
+/** Runs `work` between BEGIN and COMMIT; an error rolls back. */
+export async function inTransaction<R>(pool: pg.Pool, work: (tx: pg.PoolClient) => Promise<R>): Promise<R> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((lost: Error) => {
+      broken = lost;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+export const outboxTransaction = (client: pg.PoolClient): OutboxTransaction => ({
+  isTransaction: true,
+  executeQuery: async (query) => {
+    const { rows, rowCount } = await client.query(query.sql, [...query.parameters]);
+    return { rows, numAffectedRows: BigInt(rowCount ?? 0) };
+  },
+});
