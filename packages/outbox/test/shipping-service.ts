@@ -14,7 +14,7 @@ const asksMax = 1_000;
 export async function openShippingService(packed: Packed) {
   const dir = await copyProject(packed, 'docs/examples/shipping-service', 'shipping-service');
   const database = await createTestDatabase({ template: 'empty', migrate: async () => undefined });
-  const pool = new pg.Pool({ connectionString: database.url, max: 2 });
+  const pool = new pg.Pool({ connectionString: database.url, max: 1 });
   const topic = uniqueName('shipments');
   const port = await freePort();
   const env = {
@@ -81,6 +81,12 @@ export async function openShippingService(packed: Packed) {
     async unpublished(): Promise<number> {
       const { rows } = await pool.query('SELECT count(*)::int AS n FROM outbox WHERE published_at IS NULL');
       return rows[0].n;
+    },
+
+    /** Ends all connections of its database, as a restart of the server would. */
+    async cutConnections(): Promise<void> {
+      await pool.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()`);
     },
 
     stop: () => running?.stop(),

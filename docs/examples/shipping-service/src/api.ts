@@ -31,10 +31,7 @@ export function createApi(shipments: Shipments, isReady: () => boolean): Server 
 const found = (shipment: Shipment | undefined): [number, unknown] =>
   shipment ? [200, shipment] : [404, { error: 'no such shipment' }];
 
-interface Body {
-  destination?: string;
-  carrier?: string;
-}
+type Body = Partial<Record<string, string>>;
 
 async function bodyOf(request: IncomingMessage): Promise<Body> {
   const text = (await request.setEncoding('utf8').toArray()).join('');

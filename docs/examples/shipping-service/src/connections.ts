@@ -1,4 +1,4 @@
-import { Kafka, logLevel } from 'kafkajs';
+import { Kafka } from 'kafkajs';
 import pg from 'pg';
 import { config } from './config.ts';
 
@@ -16,9 +16,9 @@ export function openPool(max: number): pg.Pool {
     lock_timeout: 2_000,
     idle_in_transaction_session_timeout: 5_000,
   });
-  pool.on('error', (error) => console.error('an idle connection was lost:', error.message));
+  const lost = (error: Error) => console.error('a connection was lost:', error.message);
+  pool.on('error', lost).on('connect', (client) => client.on('error', lost)); // unheard, either ends the process
   return pool;
 }
 
-export const openKafka = (): Kafka =>
-  new Kafka({ clientId: 'shipping-service', brokers: config.kafkaBrokers, logLevel: logLevel.WARN });
+export const openKafka = () => new Kafka({ clientId: 'shipping-service', brokers: config.kafkaBrokers });

@@ -15,9 +15,7 @@ const publisher = createKafkajsPublisher({ kafka: openKafka() });
 const relay = createRelay({ pool: relayPool, publisher, logger: console });
 await relay.start();
 
-const server = createApi(shipments, relay.isHealthy).listen(config.port, () => {
-  console.log(`listening on port ${config.port}`);
-});
+const server = createApi(shipments, relay.isHealthy).listen(config.port);
 
 process.once('SIGTERM', async () => {
   server.close();

@@ -10,7 +10,7 @@ export interface Shipment {
   state: 'CREATED' | 'DISPATCHED';
 }
 
-/** Changes of shipments. All are safe to repeat: the caller chooses the id, and what changed nothing is no event. */
+/** All changes are safe to repeat: the caller chooses the id, and what changed nothing is no event. */
 export function createShipments({ pool, outbox, topic }: { pool: pg.Pool; outbox: Outbox; topic: string }) {
   const create = (id: string, destination: string) =>
     change(
