@@ -102,8 +102,8 @@ async function write(
   const startMs = Date.now();
   let wantMore = true;
   const pause = ({ committed }: WriterCounts) => {
-    if (committed >= events) return wantMore ? 40 * writers : undefined;
-    if (eventsPerSecond === undefined) return 0;
+    if (committed >= events && !wantMore) return undefined;
+    if (eventsPerSecond === undefined) return committed >= events ? 40 * writers : 0;
     return Math.max(0, (committed / eventsPerSecond) * 1000 - (Date.now() - startMs));
   };
   const { done, counts } = startWriters({ seed, writers, goOnAfterErrors, pause, ...where });

@@ -42,7 +42,9 @@ const errorPauseMs = 200;
 export function startWriters(options: WritersOptions): { done: Promise<void>; counts: WriterCounts } {
   const counts: WriterCounts = { committed: 0, rolledBack: 0, failed: 0 };
   const pool = new pg.Pool({ connectionString: options.url, max: options.writers + 1 });
-  pool.on('error', () => undefined); // the query that it hits reports it
+  pool.on('error', () => undefined);
+  // A connection that breaks in the middle of a transaction: the next statement reports it.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   const outbox = createOutbox({ pool });
   let over = false;
