@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
-import { acquireDevStack, type DevStack } from '@orders/dev-stack';
-import type { SoakCase, SoakContext, SoakOutcome } from './case.ts';
+import { acquireDevStack } from '@orders/dev-stack';
+import type { SoakCase } from './case.ts';
 import { adversarial } from './cases/adversarial.ts';
 import { backlog } from './cases/backlog.ts';
 import { brokerOutage } from './cases/broker-outage.ts';
@@ -8,6 +8,7 @@ import { heldSnapshot } from './cases/held-snapshot.ts';
 import { pgbouncer } from './cases/pgbouncer.ts';
 import { postgresRestart } from './cases/postgres-restart.ts';
 import { postgres15, postgres18 } from './cases/postgres-versions.ts';
+import { closingLine, runCases, totalsOf } from './runner.ts';
 
 const cases: readonly SoakCase[] = [
   adversarial,
@@ -29,8 +30,6 @@ ${cases.map(({ name, about }) => `  ${name.padEnd(18)} ${about}`).join('\n')}
 
   --case   only this one; may be given several times
   --json   print the results as JSON on standard output; progress goes to standard error`;
-
-type CaseResult = { readonly name: string; readonly seconds: number } & SoakOutcome;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 process.exit(await main());
@@ -54,44 +53,9 @@ async function main(): Promise<number> {
   }
   const say = flags.json ? console.error : console.log;
   const chosen = cases.filter(({ name }) => flags.case?.includes(name) ?? true);
-  const results = await runCases(chosen, say);
-  const count = (outcome: SoakOutcome['outcome']) => results.filter((one) => one.outcome === outcome).length;
-  const totals = { passed: count('passed'), failed: count('failed'), skipped: count('skipped') };
+  const results = await runCases(chosen, { say, acquire: (log) => acquireDevStack({ log }) });
+  const totals = totalsOf(results);
   if (flags.json) console.log(JSON.stringify({ ...totals, cases: results }, null, 2));
-  else console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  else console.log(`\n${closingLine(totals)}`);
   return totals.failed === 0 ? 0 : 1;
-}
-
-async function runCases(chosen: readonly SoakCase[], say: (line: string) => void): Promise<CaseResult[]> {
-  let stack: Promise<DevStack> | undefined;
-  const results: CaseResult[] = [];
-  for (const one of chosen) {
-    const startMs = Date.now();
-    const elapsedS = () => Math.round((Date.now() - startMs) / 1000);
-    const log = (line: string) => say(`${one.name} ${String(elapsedS()).padStart(4)} s  ${line}`);
-    say(`\n${one.name}: ${one.about}`);
-    const outcome = await runCase(one, {
-      log,
-      servers: () => {
-        stack ??= acquireDevStack({ log });
-        return stack;
-      },
-    });
-    results.push({ name: one.name, seconds: elapsedS(), ...outcome });
-    for (const [name, value] of Object.entries(outcome.figures)) say(`  ${name.padEnd(26)} ${value}`);
-    log(outcome.outcome === 'passed' ? 'passed' : `${outcome.outcome}: ${outcome.reason}`);
-  }
-  await (await stack)?.release();
-  return results;
-}
-
-async function runCase(one: SoakCase, context: Omit<SoakContext, 'atEnd'>): Promise<SoakOutcome> {
-  const closing: (() => Promise<unknown>)[] = [];
-  try {
-    return await one.run({ ...context, atEnd: (close) => closing.unshift(close) });
-  } catch (error) {
-    return { outcome: 'failed', reason: (error as Error).message, figures: {} };
-  } finally {
-    for (const close of closing) await close();
-  }
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bucketOf } from '../../src/index.ts';
 import { checkHistory, type HistoryReport } from '../../src/testing/history.ts';
 import { createRunDatabase, type RunDatabase } from '../database.ts';
-import { createLedger, type Takeover, takeovers, writtenEvents } from './ledger.ts';
-import { createRunTopic, type ReadRecord, readRunTopic } from './topic.ts';
+import { unexplainedDuplicates } from './duplicates.ts';
+import { createLedger, takeovers, writtenEvents } from './ledger.ts';
+import { createRunTopic, readRunTopic } from './topic.ts';
 import { startWriters, type WriterCounts, type WritersOptions } from './writers.ts';
 
 /** The servers of a run. */
@@ -83,7 +83,7 @@ export async function runHistory(servers: Servers, options: RunOptions): Promise
       ...checkHistory({ written, read: read.map((records) => records.map(({ id }) => id)) }),
       seed: options.seed,
       takeovers: taken.length,
-      unexplainedDuplicates: read.flatMap((records) => unexplained(records, taken)).length,
+      unexplainedDuplicates: read.flatMap((records) => unexplainedDuplicates(records, taken)).length,
       rolledBack: counts.rolledBack,
       failed: counts.failed,
       seconds: Math.round((Date.now() - startMs) / 1000),
@@ -144,21 +144,4 @@ async function untilDrained(
     }
     await sleep(100);
   }
-}
-
-/** Clocks of the processes and the database are one machine's, read in milliseconds. */
-const clockToleranceMs = 2;
-
-function unexplained(records: readonly ReadRecord[], taken: readonly Takeover[]): ReadRecord[] {
-  const last = new Map<string, ReadRecord>();
-  return records.filter((record) => {
-    const earlier = last.get(record.id);
-    last.set(record.id, record);
-    if (earlier === undefined) return false;
-    const bucket = bucketOf(record.key);
-    // A relay that stood still may send late what it began before: the stamps need not be in order.
-    const from = Math.min(earlier.relayedAtMs, record.relayedAtMs) - clockToleranceMs;
-    const to = Math.max(earlier.relayedAtMs, record.relayedAtMs) + clockToleranceMs;
-    return !taken.some(({ buckets, atMs }) => buckets.includes(bucket) && from <= atMs && atMs <= to);
-  });
 }
