@@ -5,6 +5,7 @@ import { adversarial } from './cases/adversarial.ts';
 import { backlog } from './cases/backlog.ts';
 import { brokerOutage } from './cases/broker-outage.ts';
 import { heldSnapshot } from './cases/held-snapshot.ts';
+import { idle } from './cases/idle.ts';
 import { pgbouncer } from './cases/pgbouncer.ts';
 import { postgresRestart } from './cases/postgres-restart.ts';
 import { postgres15, postgres18 } from './cases/postgres-versions.ts';
@@ -19,6 +20,7 @@ const cases: readonly SoakCase[] = [
   postgres18,
   backlog,
   heldSnapshot,
+  idle,
 ];
 
 const help = `The outbox's long cases, on real servers, one after the other. Ends with "N passed, N failed, N skipped";
