@@ -103,12 +103,16 @@ function createHttp(logger: FastifyBaseLogger, limits: AppOptions): FastifyInsta
       // Node swaps the two when this one is the larger, as its default of a minute would be: then bodies get that.
       headersTimeout: limits.requestTimeoutMs,
       requestTimeout: limits.requestTimeoutMs,
+      // Node would refuse without a word why; the hook below says it.
+      requireHostHeader: false,
     },
     // We refuse such requests ourselves, as a problem.
     return503OnClosing: false,
     frameworkErrors: sendProblem,
     clientErrorHandler: refuseConnection,
   });
+  // Node would refuse any but 100-continue without a problem; RFC 9110 lets us pass over it.
+  http.server.on('checkExpectation', (request, response) => http.server.emit('request', request, response));
   http.setValidatorCompiler(strictValidator);
   http.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
   http.setNotFoundHandler(() => {
@@ -128,6 +132,10 @@ function createHttp(logger: FastifyBaseLogger, limits: AppOptions): FastifyInsta
   );
   http.addHook('onRequest', async (request, reply) => {
     reply.header('x-correlation-id', request.id);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      const errors = [{ in: 'header', field: 'host', message: 'is missing' }] as const;
+      throw new ApiError('malformed_request', { errors });
+    }
   });
   return http;
 }

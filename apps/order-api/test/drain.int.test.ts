@@ -50,6 +50,23 @@ describe('the limits of a connection', () => {
     await app.http.close();
   });
 
+  it('a request without Host is refused with a problem that says so; an unknown Expect is passed over', async () => {
+    const app = api().build();
+    const port = portOf(await app.http.listen({ port: 0, host: '127.0.0.1' }));
+    const answerTo = async (headers: string) => {
+      const connection = await rawConnection(port);
+      connection.write(`GET /livez HTTP/1.1\r\n${headers}connection: close\r\n\r\n`);
+      await connection.closed;
+      return connection.received();
+    };
+    const refused = await answerTo('');
+    expect(refused).toMatch(/^HTTP\/1\.1 400 /);
+    expect(refused).toMatch(problem);
+    expect(refused).toContain('{"in":"header","field":"host","message":"is missing"}');
+    expect(await answerTo('host: x\r\nexpect: nonsense\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+    await app.http.close();
+  });
+
   it('what is no HTTP, or has too large headers, is answered with a problem and cut', async () => {
     const app = api().build();
     const port = portOf(await app.http.listen({ port: 0, host: '127.0.0.1' }));

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -278,6 +280,18 @@ describe('a gateway that is restarted', () => {
     expect(captured).toBe(146); // of 200, drawn by seed 7
     expect(same).toEqual(one.slice(0, 50));
     expect(other).not.toEqual(same);
+  });
+
+  test('removes the ledger that a killed starter left behind, and no other', async () => {
+    const gone = spawnSync(process.execPath, ['--version']).pid;
+    const left = await mkdtemp(join(tmpdir(), `orders-gateway-of-${gone}-`));
+    const kept = await mkdtemp(join(tmpdir(), `orders-gateway-of-${process.ppid}-`));
+    try {
+      await start({});
+      expect([existsSync(left), existsSync(kept)]).toEqual([false, true]);
+    } finally {
+      await Promise.all([left, kept].map((path) => rm(path, { recursive: true, force: true })));
+    }
   });
 
   test('a flag that makes no sense is told at the start', async () => {

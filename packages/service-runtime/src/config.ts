@@ -18,7 +18,8 @@ export const serviceConfig = {
 
 /** For services that use the database. */
 export const databaseConfig = {
-  DATABASE_URL: Type.String({ minLength: 1 }),
+  /** The driver takes anything else for a host's name, and its error then names a host that nobody has set. */
+  DATABASE_URL: Type.String({ minLength: 1, pattern: '^(postgres(ql)?://|$)' }),
   DATABASE_POOL_MAX: Type.Integer({ default: 10, minimum: 1, maximum: 1000 }),
 };
 
@@ -59,6 +60,7 @@ function inWords({ instancePath, keyword, message, params }: SchemaProblem): str
   if (keyword === 'required') return `${params.missingProperty} is missing`;
   const name = instancePath.slice(1);
   if (keyword === 'enum') return `${name} must be one of ${params.allowedValues?.join(', ')}`;
+  if (name === 'DATABASE_URL' && keyword === 'pattern') return `${name} must begin with postgres://`;
   if (keyword === 'minLength') return `${name} is empty or too short`;
   return `${name} ${message ?? 'is invalid'}`;
 }

@@ -36,6 +36,16 @@ describe('loadConfig', () => {
     expect(Object.isFrozen(config)).toBe(true);
   });
 
+  it.each(['nonsense', 'http://u:hunter2@db/orders', 'postgres:orders'])(
+    'says that %j is no address of a PostgreSQL',
+    (DATABASE_URL) => {
+      expect(problemsOf({ ...sound, DATABASE_URL }).message).toContain(
+        'DATABASE_URL must begin with postgres://',
+      );
+      expect(problemsOf({ ...sound, DATABASE_URL }).message).not.toContain('hunter2');
+    },
+  );
+
   it('reads the environment unless given another, and leaves both as they are', () => {
     const path = process.env.PATH;
     expect(loadConfig(Type.Object({ PATH: Type.String() }))).toEqual({ PATH: path });

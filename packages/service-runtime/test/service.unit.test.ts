@@ -90,7 +90,7 @@ describe('runService', () => {
     });
     expect(service.logs[0]?.problems).toEqual([
       'PORT is missing',
-      'DATABASE_URL must match pattern "^postgres:"',
+      'DATABASE_URL must begin with postgres://',
     ]);
     expect(JSON.stringify(service.logs) + service.stderr()).not.toContain('hunter2');
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DevStackError } from '../errors.ts';
@@ -43,8 +43,7 @@ const main = new URL('./main.ts', import.meta.url);
 export async function startGatewaySimulator(
   options: GatewaySimulatorOptions = {},
 ): Promise<GatewaySimulator> {
-  const scratch =
-    options.ledgerFile === undefined ? await mkdtemp(join(tmpdir(), 'orders-gateway-')) : undefined;
+  const scratch = options.ledgerFile === undefined ? await createScratch() : undefined;
   const ledgerFile = options.ledgerFile ?? join(scratch as string, 'ledger.jsonl');
   const service = await startService({
     name: 'gateway-simulator',
@@ -69,6 +68,25 @@ export async function startGatewaySimulator(
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** A directory that is ours by its name; those of starters that were killed, and cleaned nothing up, are removed. */
+async function createScratch(): Promise<string> {
+  for (const name of await readdir(tmpdir())) {
+    const owner = /^orders-gateway-of-(\d+)-/.exec(name)?.[1];
+    if (owner !== undefined && !isAlive(Number(owner)))
+      await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  return mkdtemp(join(tmpdir(), `orders-gateway-of-${process.pid}-`));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
