@@ -83,10 +83,21 @@ export async function openShippingService(packed: Packed) {
       return rows[0].n;
     },
 
-    /** Ends all connections of its database, as a restart of the server would. */
-    async cutConnections(): Promise<void> {
-      await pool.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()`);
+    /** Lets a change of this shipment wait for its row, and ends all connections of the database meanwhile. */
+    async cutOff(shipment: string, change: () => Promise<unknown>): Promise<unknown> {
+      const holder = await pool.connect();
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM shipments WHERE id = $1 FOR UPDATE', [shipment]);
+      const changed = change();
+      await waitFor('a change that waits for the row', async () => {
+        const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        return (await holder.query(waiting)).rowCount;
+      });
+      await holder.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                          WHERE datname = current_database() AND pid <> pg_backend_pid()`);
+      await holder.query('COMMIT');
+      holder.release();
+      return changed;
     },
 
     stop: () => running?.stop(),
