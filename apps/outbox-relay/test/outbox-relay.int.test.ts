@@ -69,7 +69,7 @@ describe('outbox-relay as a process', () => {
         key,
         type: 'test.v1',
         aggregateType: 'test',
-        aggregateId: key,
+        orderingKey: key,
         payload,
       });
       return id;

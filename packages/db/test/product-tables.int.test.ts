@@ -19,7 +19,7 @@ describe('one transaction for all', () => {
       key: 'acme:c-1',
       type: 'order.created.v1',
       aggregateType: 'order',
-      aggregateId: order.id,
+      orderingKey: order.id,
       payload: { orderId: order.id },
     };
     const write = (end: () => void) =>

@@ -10,7 +10,7 @@ export interface EncodedOrderEvent {
   key: string;
   type: string;
   aggregateType: string;
-  aggregateId: string;
+  orderingKey: string;
   payload: Record<string, unknown>;
   headers: Record<string, string>;
 }
@@ -26,7 +26,7 @@ export function toOutboxEvent(event: OrderEvent, topic: string): EncodedOrderEve
     key: partitionKey(event),
     type: event.type,
     aggregateType: 'order',
-    aggregateId: orderingKey(event),
+    orderingKey: orderingKey(event),
     payload: event.data,
     headers: {
       ce_specversion: '1.0',

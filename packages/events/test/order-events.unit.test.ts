@@ -57,7 +57,7 @@ describe('the order events', () => {
       id: created.id,
       topic: 'orders.events',
       key: 'acme:c-1',
-      aggregateId: created.data.orderId,
+      orderingKey: created.data.orderId,
       payload: created.data,
     });
     expect(row.headers).toEqual({

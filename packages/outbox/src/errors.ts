@@ -2,6 +2,7 @@
 export type OutboxErrorCode =
   | 'OUTBOX_NOT_IN_TRANSACTION' // `add` was given a pool, or a connection whose transaction is over
   | 'OUTBOX_EVENT_INVALID' // the message names the field of the event
+  | 'OUTBOX_EVENT_TOO_LARGE' // the message names size and limit
   | 'OUTBOX_NOT_MIGRATED' // the tables of this package are missing
   | 'OUTBOX_OPTION_INVALID' // the message names the option
   | 'OUTBOX_HISTORY_INVALID' // the history checker was given an event id that is written twice

@@ -1,11 +1,13 @@
 export { bucketCount, bucketOf } from './bucket.ts';
 export { OutboxError, type OutboxErrorCode } from './errors.ts';
-export type { OutboxEvent } from './event.ts';
+export type { OutboxEvent, TraceContext } from './event.ts';
+export { lockKey } from './lock-key.ts';
 export type { Logger } from './logger.ts';
-export { createOutbox, type Outbox, type OutboxOptions, type OutboxTransaction } from './outbox.ts';
+export { createOutbox, type Outbox, type OutboxOptions } from './outbox.ts';
 export type { PoolClientLike, PoolLike, QueryAnswer } from './postgres.ts';
 export type { OutboundRecord, Publisher, PublishResult } from './publisher.ts';
 export type { ParkedTopic } from './relay/lanes.ts';
 export type { RelayOptions } from './relay/options.ts';
 export type { RelayCounts } from './relay/publishing.ts';
 export { createRelay, type Relay, type RelayDeps, type RelayStatus } from './relay.ts';
+export type { KyselyTransaction, OutboxTransaction, PgTransaction, RawQuery } from './transaction.ts';

@@ -18,7 +18,7 @@ function compile(name: string, text: string): string[] {
   return stdout.split('\n').filter((line) => line.includes('error TS'));
 }
 
-it('add takes a transaction; a pool or a connection does not compile', () => {
+it('add takes a Kysely transaction or a pg client; a Kysely instance or a pool does not compile', () => {
   expect(compile('add-types', source)).toEqual([]);
 });
 

@@ -71,7 +71,7 @@ export function eventFor(topic: string, key: string, n = 0, more: Partial<Outbox
     key,
     type: 'thing.happened.v1',
     aggregateType: 'thing',
-    aggregateId: key,
+    orderingKey: key,
     payload: { n },
     headers: { n: String(n) },
     ...more,

@@ -47,7 +47,7 @@ describe('Test 3: Transactional Outbox', () => {
 describe('add', () => {
   it('writes all columns, with the time of writing and the transaction that wrote', async () => {
     const event = eventFor('columns', 'acme:c-1', 7, { headers: { ce_id: 'x', quote: `"'\\` } });
-    const bytes = eventFor('columns', 'b', 8, { value: Uint8Array.of(0, 255), payload: null });
+    const bytes = eventFor('columns', 'b', 8, { payload: Uint8Array.of(0, 255) });
     await database.db.transaction().execute(async (tx) => {
       await outbox.add(tx, [event]);
       await outbox.add(tx, bytes);
@@ -107,7 +107,11 @@ describe('add', () => {
     ['id', { id: 'not-a-uuid' }],
     ['topic', { topic: 'no spaces' }],
     ['key', { key: 'zero\0' }],
+    ['orderingKey', { orderingKey: 'zero\0' }],
     ['payload', { payload: undefined }],
+    ['payload', { payload: { text: 'zero\0' } }],
+    ['payload', { payload: ['half a pair: \ud83c'] }],
+    ['headers', { headers: { n: 'zero\0' } }],
     ['headers.n', { headers: { n: 1 as unknown as string } }],
   ])('refuses an event whose %s is wrong, and names it; the transaction can go on', async (field, wrong) => {
     const event = { ...eventFor('invalid', 'k'), ...wrong };

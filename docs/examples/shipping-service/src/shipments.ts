@@ -53,7 +53,7 @@ export function createShipments({ pool, outbox, topic }: { pool: pg.Pool; outbox
       key: shipment.id, // decides the Kafka partition
       type,
       aggregateType: 'shipment',
-      aggregateId: shipment.id, // what order is promised for
+      orderingKey: shipment.id, // what order is promised for
       payload: shipment,
       headers: { id, type, 'content-type': 'application/json' },
     };

@@ -147,7 +147,7 @@ function eventOf(topic: string, aggregate: string, n: number): OutboxEvent {
     key: keyOf(aggregate),
     type: 'thing.changed.v1',
     aggregateType: 'thing',
-    aggregateId: aggregate,
+    orderingKey: aggregate,
     payload: { n },
     headers: { id },
   };
