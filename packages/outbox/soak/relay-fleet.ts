@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { type ServiceProcess, startService } from '@orders/dev-stack';
 
 /** What a relay process is started with. */
@@ -44,12 +45,6 @@ export function createRelayFleet(
   const processes = new Map<number, ServiceProcess>();
   let crashes = 0;
 
-  // A process that stands still would outlive us: it cannot see that we have gone.
-  const onExit = () => {
-    for (const { pid } of processes.values()) signal(pid, 'SIGKILL');
-  };
-  process.on('exit', onExit);
-
   async function start(place: number): Promise<ServiceProcess> {
     const relayId = relayIdOf(place);
     const own: RelayProcessSettings = { ...settings, relay: { ...settings.relay, relayId } };
@@ -60,6 +55,7 @@ export function createRelayFleet(
       graceMs: 20_000,
     });
     processes.set(place, started);
+    endWithUs(started);
     void started.exited.then(() => {
       if (processes.get(place) === started) crashes += 1;
     });
@@ -77,10 +73,23 @@ export function createRelayFleet(
     processes.clear();
     for (const { pid } of last) signal(pid, 'SIGCONT');
     await Promise.all(last.map((one) => one.stop()));
-    process.off('exit', onExit);
   }
 
   return { places, start, at: (place) => processes.get(place), kill, stop, crashes: () => crashes };
+}
+
+/**
+ * A process that stands still cannot see that we have gone, and would be there for ever. So a shell waits for the end
+ * of its standard input, which comes with our end however it comes, and ends the process then.
+ */
+function endWithUs({ pid, exited }: ServiceProcess): void {
+  const watch = spawn('sh', ['-c', `read -r _; kill -KILL ${pid}`], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  watch.stdin.on('error', () => undefined);
+  watch.unref();
+  void exited.then(() => watch.kill('SIGKILL'));
 }
 
 /** Tells a process, if it is still there. */
