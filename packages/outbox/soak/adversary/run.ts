@@ -50,6 +50,8 @@ export interface RunReport extends HistoryReport {
   readonly unexplainedDuplicates: number;
   readonly rolledBack: number;
   readonly failed: number;
+  /** The lowest low-water mark of all buckets at the end, as a share of the highest number; 0 if it never rose. */
+  readonly lowWaterShare: number;
   readonly seconds: number;
 }
 
@@ -86,6 +88,7 @@ export async function runHistory(servers: Servers, options: RunOptions): Promise
       unexplainedDuplicates: read.flatMap((records) => unexplainedDuplicates(records, taken)).length,
       rolledBack: counts.rolledBack,
       failed: counts.failed,
+      lowWaterShare: await lowWaterShare(database),
       seconds: Math.round((Date.now() - startMs) / 1000),
     };
   } finally {
@@ -121,6 +124,13 @@ async function write(
   });
   await asking;
   return counts;
+}
+
+async function lowWaterShare({ pool }: RunDatabase): Promise<number> {
+  const { rows } = await pool.query(
+    `SELECT (min(low_seq)::float8 / (SELECT max(seq) FROM outbox)) AS share FROM outbox_buckets`,
+  );
+  return Number(rows[0].share ?? 0);
 }
 
 /** Ends when nothing has moved for long: that is a failure, whatever the speed of the machine. */

@@ -4,7 +4,18 @@ import type { Figures } from '../case.ts';
 /** The figures of a run. */
 export function figuresOf(report: RunReport): Figures {
   const { seed, events, takeovers, lost, inverted, duplicates, unexpected, rolledBack, seconds } = report;
-  return { seed, events, takeovers, lost, inverted, duplicates, unexpected, rolledBack, seconds };
+  return {
+    seed,
+    events,
+    takeovers,
+    lost,
+    inverted,
+    duplicates,
+    unexpected,
+    rolledBack,
+    lowWaterShare: report.lowWaterShare.toFixed(2),
+    seconds,
+  };
 }
 
 /** What of the guarantee did not hold in a run. */
