@@ -57,10 +57,13 @@ const pool = new pg.Pool();
 const publisher = createKafkajsPublisher({ kafka: new Kafka({ brokers: ['localhost:1'] }) });
 const relay = createRelay({ pool, publisher });
 const outbox = createOutbox({ pool });
+const client = new pg.Client();
+const events = [{ topic: 't', key: 'k', type: 'a.b.v1', payload: { n: 1 } }];
+const written = async (): Promise<string[]> => outbox.add(client, events);
 // @ts-expect-error a pool is no transaction
 const mistaken = () => outbox.add(pool, []);
 await outbox.close();
 await pool.end();
-console.log(JSON.stringify({ healthy: relay.isHealthy(), mistaken: typeof mistaken }));
+console.log(JSON.stringify({ healthy: relay.isHealthy(), written: typeof written, mistaken: typeof mistaken }));
 `;
-export const fullOutput = { healthy: false, mistaken: 'function' };
+export const fullOutput = { healthy: false, written: 'function', mistaken: 'function' };

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import type { Outbox } from '@orders/outbox';
+import type { Outbox, OutboxEvent } from '@orders/outbox';
 import type pg from 'pg';
-import { inTransaction, outboxTransaction } from './transaction.ts';
+import { inTransaction } from './transaction.ts';
 
 export interface Shipment {
   id: string;
@@ -33,7 +32,7 @@ export function createShipments({ pool, outbox, topic }: { pool: pg.Pool; outbox
   async function change(type: string, sql: string, values: [id: string, value: string]) {
     const shipment = await inTransaction(pool, async (tx) => {
       const { rows } = await tx.query<Shipment>(sql, values);
-      if (rows[0]) await outbox.add(outboxTransaction(tx), eventOf(type, rows[0]));
+      if (rows[0]) await outbox.add(tx, eventOf(type, rows[0]));
       return rows[0];
     });
     outbox.wake();
@@ -45,19 +44,14 @@ export function createShipments({ pool, outbox, topic }: { pool: pg.Pool; outbox
     return rows[0];
   }
 
-  function eventOf(type: string, shipment: Shipment) {
-    const id = randomUUID(); // consumers deduplicate by it
-    return {
-      id,
-      topic,
-      key: shipment.id, // decides the Kafka partition
-      type,
-      aggregateType: 'shipment',
-      orderingKey: shipment.id, // what order is promised for
-      payload: shipment,
-      headers: { id, type, 'content-type': 'application/json' },
-    };
-  }
+  const eventOf = (type: string, shipment: Shipment): OutboxEvent => ({
+    topic,
+    key: shipment.id, // decides the Kafka partition
+    orderingKey: shipment.id, // what order is promised for
+    type,
+    payload: shipment,
+    headers: { type, 'content-type': 'application/json' }, // beside the id that is made for each event
+  });
 
   return { create, dispatch, find };
 }

@@ -1,4 +1,3 @@
-import type { OutboxTransaction } from '@orders/outbox';
 import type pg from 'pg';
 
 /** Runs `work` between BEGIN and COMMIT; an error rolls back, and a connection that broke is thrown away. */
@@ -15,11 +14,3 @@ export async function inTransaction<R>(pool: pg.Pool, work: (tx: pg.PoolClient) 
     throw error;
   }
 }
-
-export const outboxTransaction = (client: pg.PoolClient): OutboxTransaction => ({
-  isTransaction: true,
-  executeQuery: async (query) => {
-    const { rows, rowCount } = await client.query(query.sql, [...query.parameters]);
-    return { rows, numAffectedRows: BigInt(rowCount ?? 0) };
-  },
-});
