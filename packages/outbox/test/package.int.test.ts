@@ -12,6 +12,9 @@ import { openShippingService } from './shipping-service.ts';
 /** `engines` allows it. */
 const oldestNode = '22.0.0';
 
+/** Packages that this machine does not have yet are fetched. */
+const installTimeoutMs = 180_000;
+
 const shipmentCount = 40;
 
 const peersMeta: Record<string, { optional: boolean }> = manifest.peerDependenciesMeta;
@@ -66,7 +69,9 @@ it('publint and attw object to a tarball that lacks a file', async () => {
   expect((await attw(join(dir, 'spoilt.tgz'))).status).not.toBe(0);
 });
 
-it('compiles strictly and runs on the oldest Node 22 and on this one, with nothing but its required peers', async () => {
+it('compiles strictly and runs on the oldest Node 22 and on this one, with nothing but its required peers', {
+  timeout: installTimeoutMs,
+}, async () => {
   const dir = await makeProject(packed, 'plain', [...requiredPeers, 'typescript', `node@${oldestNode}`], {
     'tsconfig.json': tsconfig,
     'src/main.ts': plainImporter,
@@ -77,7 +82,9 @@ it('compiles strictly and runs on the oldest Node 22 and on this one, with nothi
     expect(JSON.parse(await mustRun(dir, node, 'dist/main.js'))).toEqual(plainOutput);
 });
 
-it("compiles strictly and runs with its optional peers, pg and their declarations, and so do the README's snippets", async () => {
+it("compiles strictly and runs with its optional peers, pg and their declarations, and so do the README's snippets", {
+  timeout: installTimeoutMs,
+}, async () => {
   const packages = [...peers, 'vite@^8', 'pg', '@types/pg', '@types/node', 'typescript'];
   const dir = await makeProject(packed, 'full', packages, {
     'tsconfig.json': tsconfig,
@@ -95,7 +102,7 @@ describe('docs/examples/shipping-service, with the tarball', () => {
   let service: Awaited<ReturnType<typeof openShippingService>>;
   beforeAll(async () => {
     service = await openShippingService(packed);
-  });
+  }, installTimeoutMs);
   afterAll(() => service?.close());
 
   it('compiles, and its set-up may be repeated', async () => {
