@@ -1,9 +1,10 @@
 import type { Kafka } from 'kafkajs';
-import { asError, OutboxError } from './errors.ts';
+import { OutboxError } from './errors.ts';
 import { stopIdleTimers } from './kafkajs/idle-timer.ts';
-import { messagesInParts } from './kafkajs/messages.ts';
+import { messageOf } from './kafkajs/messages.ts';
 import { createProducers } from './kafkajs/producers.ts';
-import type { OutboundRecord, Publisher, PublishResult } from './publisher.ts';
+import type { OutboundRecord, Publisher } from './publisher.ts';
+import { publishTopicWise } from './topic-wise.ts';
 
 /** What the adapter needs. */
 export interface KafkajsPublisherOptions {
@@ -29,42 +30,10 @@ export function createKafkajsPublisher(options: KafkajsPublisherOptions): Publis
   let disconnected = false;
   stopIdleTimers();
 
-  /** Sends one part after the other, and none after one that failed. */
-  async function publishTopic(topic: string, records: readonly OutboundRecord[]): Promise<PublishResult[]> {
-    let acknowledged = 0;
-    try {
-      if (disconnected) {
-        throw new OutboxError('OUTBOX_PUBLISHER_DISCONNECTED', 'the publisher is disconnected');
-      }
-      const producer = await producers.of(topic);
-      for (const messages of messagesInParts(records, requestBytesMax)) {
-        await producer.send({ topic, acks: -1, timeout: acknowledgeTimeoutMs, messages });
-        acknowledged += messages.length;
-      }
-      return records.map(() => ({ acknowledged: true }));
-    } catch (thrown) {
-      const error = asError(thrown);
-      return records.map((_, i) =>
-        i < acknowledged ? { acknowledged: true } : { acknowledged: false, error },
-      );
-    }
-  }
-
-  async function publish(records: readonly OutboundRecord[]): Promise<PublishResult[]> {
-    const results = new Array<PublishResult>(records.length);
-    const indexes = Map.groupBy(records.keys(), (i) => (records[i] as OutboundRecord).topic);
-    await Promise.all(
-      [...indexes].map(async ([topic, ofTopic]) => {
-        const published = await publishTopic(
-          topic,
-          ofTopic.map((i) => records[i] as OutboundRecord),
-        );
-        ofTopic.forEach((i, n) => {
-          results[i] = published[n] as PublishResult;
-        });
-      }),
-    );
-    return results;
+  async function send(topic: string, part: readonly OutboundRecord[]): Promise<void> {
+    if (disconnected) throw new OutboxError('OUTBOX_PUBLISHER_DISCONNECTED', 'the publisher is disconnected');
+    const producer = await producers.of(topic);
+    await producer.send({ topic, acks: -1, timeout: acknowledgeTimeoutMs, messages: part.map(messageOf) });
   }
 
   return {
@@ -72,7 +41,7 @@ export function createKafkajsPublisher(options: KafkajsPublisherOptions): Publis
       disconnected = false;
       await producers.warmUp();
     },
-    publish,
+    publish: (records) => publishTopicWise(records, requestBytesMax, send),
     async disconnect() {
       disconnected = true;
       await producers.close();

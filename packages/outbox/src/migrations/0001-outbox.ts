@@ -1,21 +1,12 @@
-import { type Kysely, sql } from 'kysely';
-
-/** Expand. */
-export async function createOutboxTables(db: Kysely<unknown>): Promise<void> {
-  await createOutbox(db);
-  await createPartitionFunction(db);
-  await createLeases(db);
-}
-
 /**
  * `xid` stands before `seq`: defaults are evaluated in the order of columns, so that a transaction owns its id before
  * it draws a number, which the low-water mark will rely on; for the same reason the sequence caches nothing.
  * `created_at` is the clock's time, not the transaction's: a row lands in the partition of when it was written.
  * A sequence rather than an identity column, which partitioned tables have since PostgreSQL 17 only.
  */
-async function createOutbox(db: Kysely<unknown>): Promise<void> {
-  await sql`CREATE SEQUENCE outbox_seq AS bigint CACHE 1`.execute(db);
-  await sql`
+const outboxTable = [
+  `CREATE SEQUENCE outbox_seq AS bigint CACHE 1`,
+  `
     CREATE TABLE outbox (
       xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
       seq bigint NOT NULL DEFAULT nextval('outbox_seq'),
@@ -32,12 +23,12 @@ async function createOutbox(db: Kysely<unknown>): Promise<void> {
       created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
       published_at timestamptz,
       PRIMARY KEY (seq, created_at)
-    ) PARTITION BY RANGE (created_at)`.execute(db);
-  await sql`ALTER SEQUENCE outbox_seq OWNED BY outbox.seq`.execute(db);
-  await sql`CREATE INDEX outbox_unpublished ON outbox (bucket, seq) WHERE published_at IS NULL`.execute(db);
+    ) PARTITION BY RANGE (created_at)`,
+  `ALTER SEQUENCE outbox_seq OWNED BY outbox.seq`,
+  `CREATE INDEX outbox_unpublished ON outbox (bucket, seq) WHERE published_at IS NULL`,
   // Takes what no other partition takes, so that writers never depend on the relay having made one in time.
-  await sql`CREATE TABLE outbox_default PARTITION OF outbox DEFAULT`.execute(db);
-}
+  `CREATE TABLE outbox_default PARTITION OF outbox DEFAULT`,
+];
 
 /**
  * Makes the partitions (one per day, UTC) of today and the coming days, and says how many it made. A partition is
@@ -45,8 +36,8 @@ async function createOutbox(db: Kysely<unknown>): Promise<void> {
  * so it waits for that lock only briefly and is tried again later. A day whose first rows are in the default
  * partition already keeps living there.
  */
-async function createPartitionFunction(db: Kysely<unknown>): Promise<void> {
-  await sql`
+const partitionFunction = [
+  `
     CREATE FUNCTION outbox_create_partitions(days_ahead integer) RETURNS integer
     LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '200ms' SET timezone = 'UTC'
     AS $$
@@ -71,27 +62,30 @@ async function createPartitionFunction(db: Kysely<unknown>): Promise<void> {
       END LOOP;
       RETURN created;
     END
-    $$`.execute(db);
-  await sql`SELECT outbox_create_partitions(7)`.execute(db);
-}
+    $$`,
+  `SELECT outbox_create_partitions(7)`,
+];
 
 /**
  * An owner is always a registered relay: deleting the row of a dead one frees its buckets in the same instant.
  * `epoch` rises whenever a bucket gets an owner.
  */
-async function createLeases(db: Kysely<unknown>): Promise<void> {
-  await sql`
+const leases = [
+  `
     CREATE TABLE outbox_relays (
       id text PRIMARY KEY,
       heartbeat_at timestamptz NOT NULL,
       lease_until timestamptz NOT NULL
-    )`.execute(db);
-  await sql`
+    )`,
+  `
     CREATE TABLE outbox_buckets (
       bucket smallint PRIMARY KEY CHECK (bucket BETWEEN 0 AND 63),
       owner text REFERENCES outbox_relays (id) ON DELETE SET NULL,
       epoch integer NOT NULL DEFAULT 0,
       low_seq bigint NOT NULL DEFAULT 0
-    )`.execute(db);
-  await sql`INSERT INTO outbox_buckets (bucket) SELECT generate_series(0, 63)`.execute(db);
-}
+    )`,
+  `INSERT INTO outbox_buckets (bucket) SELECT generate_series(0, 63)`,
+];
+
+/** Expand. */
+export const createOutboxTables: readonly string[] = [...outboxTable, ...partitionFunction, ...leases];

@@ -1,0 +1,129 @@
+import { createTestDatabase, type TestDatabase } from '@orders/dev-stack/testing';
+import { Kysely, PostgresDialect } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createOutbox, createRelay } from '../src/index.ts';
+import {
+  createOutboxMigrations,
+  outboxMigrationLockTable,
+  outboxMigrations,
+  outboxMigrationTable,
+  outboxSql,
+} from '../src/migrations.ts';
+import { createMemoryBroker } from '../src/testing.ts';
+import { eventsFor } from './fixture.ts';
+
+let database: TestDatabase;
+let pool: pg.Pool;
+beforeAll(async () => {
+  database = await createTestDatabase({ template: 'empty', migrate: async () => undefined });
+  pool = new pg.Pool({ connectionString: database.url, max: 5 });
+});
+afterAll(async () => {
+  await pool?.end();
+  await database?.drop();
+});
+
+/** Tables, columns, constraints, indexes, functions and sequences of a schema, without its name. */
+async function catalogOf(schema: string): Promise<string[]> {
+  const { rows } = await pool.query(
+    `SELECT concat_ws(' ', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                      pg_get_expr(d.adbin, d.adrelid), pg_get_expr(c.relpartbound, c.oid)) AS line
+       FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+       LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+       WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+     UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+       WHERE connamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = $1::text
+     UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)`,
+    [schema],
+  );
+  const lines = rows.map(({ line }) => String(line).replaceAll(new RegExp(`"?${schema}"?\\.?`, 'g'), ''));
+  return lines.filter((line) => !line.includes(outboxMigrationLockTable)).toSorted();
+}
+
+async function migrate(migrations: typeof outboxMigrations, schema?: string) {
+  const db = new Kysely({
+    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: database.url }) }),
+  });
+  const { error, results } = await new Migrator({
+    db,
+    provider: { getMigrations: async () => ({ ...migrations }) },
+    migrationTableName: outboxMigrationTable,
+    migrationLockTableName: outboxMigrationLockTable,
+    ...(schema === undefined ? {} : { migrationTableSchema: schema }),
+  }).migrateToLatest();
+  await db.destroy();
+  return { error, applied: results?.length };
+}
+
+describe('the migrations', () => {
+  it('give the same tables by Kysely and as plain SQL, in any schema', async () => {
+    expect(await migrate(outboxMigrations)).toEqual({
+      error: undefined,
+      applied: Object.keys(outboxMigrations).length,
+    });
+    expect(
+      (await migrate(createOutboxMigrations({ schema: 'by_kysely' }), 'by_kysely')).error,
+    ).toBeUndefined();
+    await pool.query(outboxSql({ schema: 'by_sql' }));
+    await pool.query(outboxSql({ schema: `quoted "'` }));
+    const catalog = await catalogOf('by_sql');
+    expect(catalog.length).toBeGreaterThan(50);
+    expect(await catalogOf('by_kysely')).toEqual(catalog);
+    expect(await catalogOf('public')).toHaveLength(catalog.length);
+    expect(await catalogOf(`quoted "'`)).toHaveLength(catalog.length);
+  });
+
+  it('that were applied as plain SQL are known to a Migrator', async () => {
+    await pool.query(outboxSql({ schema: 'handed_over' }));
+    const { error, applied } = await migrate(
+      createOutboxMigrations({ schema: 'handed_over' }),
+      'handed_over',
+    );
+    expect({ error, applied }).toEqual({ error: undefined, applied: 0 });
+  });
+
+  it('leave search_path as it was, and refuse to work without a transaction', async () => {
+    const client = await pool.connect();
+    const before = await client.query('SHOW search_path');
+    await client.query(outboxSql({ schema: 'left_alone' }));
+    expect((await client.query('SHOW search_path')).rows).toEqual(before.rows);
+    client.release(true);
+    const bare = new Kysely({
+      dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: database.url }) }),
+    });
+    const [first] = Object.values(createOutboxMigrations({ schema: 'bare' }));
+    await expect(first?.up(bare)).rejects.toThrow('need a transaction');
+    await bare.destroy();
+  });
+
+  it('of which none is due give a script that changes nothing', async () => {
+    await pool.query(
+      outboxSql({ schema: 'left_alone', after: Object.keys(outboxMigrations).toSorted().at(-1) ?? '' }),
+    );
+  });
+});
+
+it('writer and relay work in a schema that is not in search_path', async () => {
+  await pool.query(outboxSql({ schema: 'messaging' }));
+  const broker = createMemoryBroker();
+  broker.createTopic('in-schema');
+  await broker.publisher.connect();
+  const outbox = createOutbox({ schema: 'messaging', pool });
+  const relay = createRelay(
+    { pool, publisher: broker.publisher },
+    { schema: 'messaging', pollIntervalMs: 50 },
+  );
+  await relay.start();
+  const client = await pool.connect();
+  await client.query('BEGIN');
+  const ids = await outbox.add(client, eventsFor('in-schema', 20, 1));
+  await client.query('COMMIT');
+  client.release();
+  outbox.wake();
+  await expect.poll(() => broker.read('in-schema').map((record) => record.id)).toEqual(ids);
+  await relay.stop();
+  await outbox.close();
+});
