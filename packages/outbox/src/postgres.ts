@@ -24,6 +24,7 @@ export interface OutboxNames {
   readonly outbox: string;
   readonly buckets: string;
   readonly relays: string;
+  readonly sequence: string;
   readonly createPartitions: string;
   /** Channel of NOTIFY, not quoted. */
   readonly channel: string;
@@ -36,6 +37,7 @@ export function outboxNames(schema?: string): OutboxNames {
     outbox: `${prefix}outbox`,
     buckets: `${prefix}outbox_buckets`,
     relays: `${prefix}outbox_relays`,
+    sequence: `${prefix}outbox_seq`,
     createPartitions: `${prefix}outbox_create_partitions`,
     channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),
   };

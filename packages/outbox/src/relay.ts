@@ -6,6 +6,7 @@ import { createBucketLeases } from './relay/bucket-leases.ts';
 import { createLanes, type ParkedTopic } from './relay/lanes.ts';
 import { createLeaseStore } from './relay/lease-store.ts';
 import { type Loop, startLoop } from './relay/loop.ts';
+import { createLowWaterMark } from './relay/low-water.ts';
 import { type RelayOptions, type RelaySettings, relaySettings } from './relay/options.ts';
 import { createOutboxRows } from './relay/outbox-rows.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
@@ -133,6 +134,12 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const publishing = { publisher, leases, rows, lanes, logger, crashPoint, counts, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
   const partitions = startPartitionLoop(deps, settings, logger);
+  const lowWater = startLoop({
+    name: 'advancing the low-water mark',
+    step: createLowWaterMark(pool, names, relayId, settings.lowWaterIntervalMs).step,
+    errorBackoffMaxMs: 5_000,
+    logger,
+  });
   const listener = settings.listen
     ? startWakeListener({
         pool,
@@ -148,7 +155,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     const left = await publishLoop.drain(settings.drainTimeoutMs);
     if (left > 0)
       logger.warn({ relayId, left }, 'relay: stopped with events in flight; they may appear twice');
-    await Promise.all([leaseLoop.stop(), partitions.stop(), listener?.stop()]);
+    await Promise.all([leaseLoop.stop(), partitions.stop(), lowWater.stop(), listener?.stop()]);
     try {
       await leases.end();
     } catch (thrown) {

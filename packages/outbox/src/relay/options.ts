@@ -30,6 +30,8 @@ export interface RelayOptions {
   readonly drainTimeoutMs?: number;
   /** Whether to LISTEN for wake-ups, which keeps a connection of the pool (true). Not behind a transaction pooler. */
   readonly listen?: boolean;
+  /** How often published rows are put behind the low-water mark, where polls no longer look (2,000). */
+  readonly lowWaterIntervalMs?: number;
   /** Days for which partitions are made in advance (3). */
   readonly partitionsAheadDays?: number;
 }
@@ -60,6 +62,7 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     backoffMaxMs: options.backoffMaxMs ?? 30_000,
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     listen: options.listen ?? true,
+    lowWaterIntervalMs: options.lowWaterIntervalMs ?? 2_000,
     partitionsAheadDays: options.partitionsAheadDays ?? 3,
   };
   for (const [name, value] of Object.entries(settings)) {

@@ -1,0 +1,82 @@
+import type { OutboxNames, PoolLike } from '../postgres.ts';
+
+/** Waits, in one place, for the writers that could still commit a number up to `seq`. Both are numbers as text. */
+interface Advance {
+  readonly seq: string;
+  /** Transactions with a lower id are waited for. */
+  readonly xid: string;
+}
+
+/** First wait for writers; doubles up to the interval. */
+const writersWaitMinMs = 10;
+
+/**
+ * Moves `low_seq` of this relay's buckets behind rows that are published. Such rows leave entries in the index that
+ * live as long as the oldest snapshot, and every poll would wade through them.
+ *
+ * Passing a row that is still to be committed would lose it, so the order of the statements counts; each is a
+ * transaction of its own. A writer owns its transaction id before it draws a number (see the table), hence whoever has
+ * drawn a number up to `seq` has a lower id than one that is taken afterwards. Once all of those have ended, a new
+ * snapshot shows every row up to `seq` that will ever be.
+ */
+export function createLowWaterMark(pool: PoolLike, names: OutboxNames, relayId: string, intervalMs: number) {
+  let advance: Advance | undefined;
+  let waitMs = writersWaitMinMs;
+
+  /** @returns undefined if every bucket is as far as it can be */
+  async function begin(): Promise<Advance | undefined> {
+    const { rows: drawn } = await pool.query(
+      `SELECT s.last_value::text AS seq,
+              s.is_called AND EXISTS (SELECT FROM ${names.buckets} WHERE owner = $1 AND low_seq <= s.last_value) AS behind
+       FROM ${names.sequence} s`,
+      [relayId],
+    );
+    if (drawn[0]?.behind !== true) return undefined;
+    // Never an end of a snapshot (pg_snapshot_xmax): that is the latest completed id + 1, and a writer may be running under it.
+    const { rows: taken } = await pool.query('SELECT pg_current_xact_id()::text AS xid');
+    return { seq: String(drawn[0].seq), xid: String(taken[0]?.xid) };
+  }
+
+  async function writersHaveEnded({ xid }: Advance): Promise<boolean> {
+    const { rows } = await pool.query(
+      'SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8 AS ended',
+      [xid],
+    );
+    return rows[0]?.ended === true;
+  }
+
+  /** To the first row of each bucket that is not published, else behind `seq`; only of buckets that are still owned. */
+  async function finish({ seq }: Advance): Promise<void> {
+    await pool.query(
+      `UPDATE ${names.buckets} b SET low_seq = found.low_seq
+       FROM (SELECT m.bucket, m.epoch,
+                    coalesce((SELECT o.seq FROM ${names.outbox} o
+                              WHERE o.bucket = m.bucket AND o.published_at IS NULL AND o.seq >= m.low_seq
+                                AND o.seq <= $2::bigint
+                              ORDER BY o.seq LIMIT 1),
+                             $2::bigint + 1) AS low_seq
+             FROM ${names.buckets} m WHERE m.owner = $1) found
+       WHERE b.bucket = found.bucket AND b.owner = $1 AND b.epoch = found.epoch AND b.low_seq < found.low_seq`,
+      [relayId, seq],
+    );
+  }
+
+  /**
+   * Begins an advance, or goes on with the one that waits. An open writing transaction delays it, and nothing else.
+   * @returns how long to wait for the next step, milliseconds
+   */
+  async function step(): Promise<number> {
+    advance ??= await begin();
+    if (advance === undefined) return intervalMs;
+    if (!(await writersHaveEnded(advance))) {
+      waitMs = Math.min(waitMs * 2, intervalMs);
+      return waitMs;
+    }
+    await finish(advance);
+    advance = undefined;
+    waitMs = writersWaitMinMs;
+    return intervalMs;
+  }
+
+  return { step };
+}
