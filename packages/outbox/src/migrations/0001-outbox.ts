@@ -1,6 +1,6 @@
 /**
  * `xid` stands before `seq`: defaults are evaluated in the order of columns, so that a transaction owns its id before
- * it draws a number, which the low-water mark will rely on; for the same reason the sequence caches nothing.
+ * it draws a number, which the low-water mark relies on; for the same reason the sequence caches nothing.
  * `created_at` is the clock's time, not the transaction's: a row lands in the partition of when it was written.
  * A sequence rather than an identity column, which partitioned tables have since PostgreSQL 17 only.
  */
