@@ -1,5 +1,6 @@
 import { asError, OutboxError } from './errors.ts';
 import { type Logger, silentLogger } from './logger.ts';
+import { noMetrics, type RelayMetrics } from './metrics.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
 import { createBucketLeases } from './relay/bucket-leases.ts';
@@ -11,6 +12,7 @@ import { type RelayOptions, type RelaySettings, relaySettings } from './relay/op
 import { createOutboxRows } from './relay/outbox-rows.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
+import { startStatusLoop } from './relay/status-loop.ts';
 import { startWakeListener } from './relay/wake-listener.ts';
 
 /** What a relay needs; it connects to nothing else and closes none of it. */
@@ -19,6 +21,8 @@ export interface RelayDeps {
   readonly pool: PoolLike;
   readonly publisher: Publisher;
   readonly logger?: Logger;
+  /** Where the relay counts; none by default. With it the relay looks at the backlog now and then. */
+  readonly metrics?: RelayMetrics;
   /** For tests that kill the process: called at `relay.publish.before`, `relay.publish.after`, `relay.mark.after`. */
   readonly crashPoint?: (point: string) => void;
 }
@@ -131,7 +135,8 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const onLanded = () => {
     if (leases.owned().length !== leases.readable().length) leaseLoop.raise();
   };
-  const publishing = { publisher, leases, rows, lanes, logger, crashPoint, counts, onLanded };
+  const { metrics = noMetrics } = deps;
+  const publishing = { publisher, leases, rows, lanes, logger, metrics, crashPoint, counts, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
   const partitions = startPartitionLoop(deps, settings, logger);
   const lowWater = startLoop({
@@ -140,6 +145,8 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     errorBackoffMaxMs: 5_000,
     logger,
   });
+  const statusLoop =
+    deps.metrics && startStatusLoop({ pool, logger, metrics: deps.metrics }, settings.schema);
   const listener = settings.listen
     ? startWakeListener({
         pool,
@@ -155,7 +162,8 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     const left = await publishLoop.drain(settings.drainTimeoutMs);
     if (left > 0)
       logger.warn({ relayId, left }, 'relay: stopped with events in flight; they may appear twice');
-    await Promise.all([leaseLoop.stop(), partitions.stop(), lowWater.stop(), listener?.stop()]);
+    const loops = [leaseLoop, partitions, lowWater, statusLoop, listener];
+    await Promise.all(loops.map((loop) => loop?.stop()));
     try {
       await leases.end();
     } catch (thrown) {

@@ -1,3 +1,4 @@
+export { assertPublished, type ExpectedRecord } from './testing/assert-published.ts';
 export { checkHistory, type History, type HistoryReport } from './testing/history.ts';
 export { createMemoryBroker, type MemoryBroker } from './testing/memory-broker.ts';
 export {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, OutboxError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import type { RelayMetrics } from '../metrics.ts';
 import type { Publisher, PublishResult } from '../publisher.ts';
 import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
 import type { BucketLeases } from './bucket-leases.ts';
@@ -27,6 +28,7 @@ export interface PublishingDeps {
   readonly logger: Logger;
   readonly crashPoint: (point: string) => void;
   readonly counts: RelayCounts;
+  readonly metrics: RelayMetrics;
 }
 
 /** Wait before a mark that the database did not take is tried again. */
@@ -95,7 +97,14 @@ async function inTime<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
   }
 }
 
+function measure(metrics: RelayMetrics, acknowledged: Acknowledged, tookMs: number): void {
+  metrics.published.inc(acknowledged.rows.length);
+  metrics.publishSeconds.observe(tookMs / 1000);
+  if (acknowledged.errors.size > 0) metrics.failures.inc(1);
+}
+
 function report(deps: PublishingDeps, flight: Flight, acknowledged: Acknowledged, tookMs: number): void {
+  measure(deps.metrics, acknowledged, tookMs);
   const { relayId } = deps.leases;
   const { topic } = flight;
   if (acknowledged.rows.length > 0) {
@@ -126,6 +135,8 @@ async function markRows(deps: PublishingDeps, rows: readonly OutboxRow[]): Promi
       deps.crashPoint('relay.mark.after');
       counts.marked += marked;
       counts.fenced += rows.length - marked;
+      deps.metrics.marked.inc(marked);
+      deps.metrics.fenced.inc(rows.length - marked);
       if (marked < rows.length) {
         const fields = { relayId: leases.relayId, refused: rows.length - marked };
         logger.warn(fields, 'relay: mark refused, the bucket has another owner; its events may appear twice');

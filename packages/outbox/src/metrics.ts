@@ -1,0 +1,41 @@
+/** A number that grows, a number that goes up and down, and times; prom-client's fit. */
+export interface Counter {
+  inc(value: number): void;
+}
+export interface Gauge {
+  set(value: number): void;
+}
+export interface Histogram {
+  observe(value: number): void;
+}
+
+/** What a relay measures. Adapter for prom-client: `@orders/outbox/prom-client`. */
+export interface RelayMetrics {
+  /** Events acknowledged by the broker. */
+  readonly published: Counter;
+  /** Events marked in the table. */
+  readonly marked: Counter;
+  /** Events whose mark was refused. */
+  readonly fenced: Counter;
+  /** Calls of the publisher after which something was not acknowledged. */
+  readonly failures: Counter;
+  /** Seconds of a call of the publisher. */
+  readonly publishSeconds: Histogram;
+  /** Unpublished events, counted up to the limit of `outboxStatus`; looked at every ten seconds. */
+  readonly backlog: Gauge;
+  /** Age of the oldest unpublished event, seconds; 0 when there is none. */
+  readonly oldestAgeSeconds: Gauge;
+}
+
+const nothing = () => undefined;
+
+/** Measures nothing. */
+export const noMetrics: RelayMetrics = {
+  published: { inc: nothing },
+  marked: { inc: nothing },
+  fenced: { inc: nothing },
+  failures: { inc: nothing },
+  publishSeconds: { observe: nothing },
+  backlog: { set: nothing },
+  oldestAgeSeconds: { set: nothing },
+};

@@ -1,0 +1,78 @@
+import { outboxNames, type PoolLike } from './postgres.ts';
+
+/** A bucket as it now is. */
+export interface BucketStatus {
+  readonly bucket: number;
+  /** Id of the relay that has it. */
+  readonly owner: string | null;
+  /** Rises with every owner. */
+  readonly epoch: number;
+  /** Unpublished events, counted up to the limit. */
+  readonly backlog: number;
+}
+
+/** The outbox as the database says. */
+export interface OutboxStatus {
+  /** Unpublished events; at least this many when `backlogIsComplete` is false. */
+  readonly backlog: number;
+  readonly backlogIsComplete: boolean;
+  /** Age of the oldest unpublished event by `created_at`, milliseconds; null when there is none. */
+  readonly oldestUnpublishedAgeMs: number | null;
+  /** All of them, in order. */
+  readonly buckets: readonly BucketStatus[];
+  /** How long the oldest transaction of this database that has written something has been open, milliseconds. */
+  readonly oldestWritingTransactionMs: number | null;
+}
+
+/** Options of {@link outboxStatus}. */
+export interface OutboxStatusOptions {
+  /** Schema of the tables; else `search_path` decides. */
+  readonly schema?: string;
+  /** Unpublished events that are counted of each bucket, at most (1,000): what bounds the cost. */
+  readonly countMax?: number;
+}
+
+/**
+ * Looks at the outbox, in two statements. Reads at most `countMax` entries of the index on unpublished rows for each of
+ * the 64 buckets, whatever the backlog; a role without `pg_read_all_stats` sees only its own writing transactions.
+ */
+export async function outboxStatus(
+  pool: Pick<PoolLike, 'query'>,
+  options: OutboxStatusOptions = {},
+): Promise<OutboxStatus> {
+  const { schema, countMax = 1_000 } = options;
+  const names = outboxNames(schema);
+  const { rows } = await pool.query(
+    `SELECT b.bucket, b.owner, b.epoch, u.backlog::int AS backlog,
+            (extract(epoch FROM clock_timestamp() - u.oldest) * 1000)::float8 AS age_ms
+     FROM ${names.buckets} b
+     CROSS JOIN LATERAL (
+       SELECT count(*) AS backlog, min(created_at) AS oldest
+       FROM (SELECT o.created_at FROM ${names.outbox} o
+             WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.seq >= b.low_seq
+             ORDER BY o.seq LIMIT $1) first
+     ) u
+     ORDER BY b.bucket`,
+    [countMax],
+  );
+  const { rows: writing } = await pool.query(
+    `SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS age_ms
+     FROM pg_stat_activity
+     WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()`,
+  );
+  const buckets = rows.map((row) => ({
+    bucket: Number(row.bucket),
+    owner: row.owner as string | null,
+    epoch: Number(row.epoch),
+    backlog: Number(row.backlog),
+  }));
+  const ages = rows.flatMap((row) => (row.age_ms === null ? [] : [Number(row.age_ms)]));
+  const writingMs = writing[0]?.age_ms;
+  return {
+    backlog: buckets.reduce((sum, { backlog }) => sum + backlog, 0),
+    backlogIsComplete: buckets.every(({ backlog }) => backlog < countMax),
+    oldestUnpublishedAgeMs: ages.length === 0 ? null : Math.max(0, ...ages),
+    buckets,
+    oldestWritingTransactionMs: typeof writingMs === 'number' ? Math.max(0, writingMs) : null,
+  };
+}

@@ -1,0 +1,39 @@
+import { Registry } from 'prom-client';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createRelay } from '../src/index.ts';
+import { createPromClientMetrics } from '../src/prom-client.ts';
+import { createMemoryBroker } from '../src/testing.ts';
+import { eventsFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
+
+let database: OutboxDatabase;
+beforeAll(async () => {
+  database = await openTestDatabase();
+});
+afterAll(() => database?.close());
+
+it('a relay counts through prom-client what it publishes, marks, fails at, and what waits', async () => {
+  await database.add([...eventsFor('counted', 30, 1), ...eventsFor('missing', 2, 1)]);
+  const broker = createMemoryBroker();
+  broker.createTopic('counted');
+  await broker.publisher.connect();
+  const registry = new Registry();
+  const metrics = createPromClientMetrics({ registry });
+  const relay = createRelay(
+    { pool: database.pool, publisher: broker.publisher, metrics },
+    { pollIntervalMs: 50 },
+  );
+  const value = async (name: string) => {
+    const metric = await registry.getSingleMetric(`outbox_relay_${name}`)?.get();
+    return metric?.values.find((one) => !('metricName' in one) || String(one.metricName).endsWith('_count'))
+      ?.value;
+  };
+  await relay.start();
+  await expect.poll(() => value('marked_total')).toBe(30);
+  expect(await value('published_total')).toBe(30);
+  expect(await value('fenced_total')).toBe(0);
+  await expect.poll(() => value('publish_failures_total')).toBeGreaterThan(0);
+  expect(await value('publish_seconds')).toBeGreaterThan(1);
+  await expect.poll(() => value('backlog')).toBeGreaterThanOrEqual(2);
+  expect(await value('oldest_unpublished_age_seconds')).toBeGreaterThan(0);
+  await relay.stop();
+});
