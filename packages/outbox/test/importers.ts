@@ -1,23 +1,26 @@
 /** What importers write: each is compiled outside the workspace, with the declarations of libraries checked too. */
 
-export const tsconfig = JSON.stringify({
-  compilerOptions: {
-    module: 'nodenext',
-    target: 'es2024',
-    outDir: 'dist',
-    rootDir: 'src',
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: false,
-  },
-  include: ['src'],
-});
+/** @param more compiler options */
+export const tsconfig = (more: object = {}) =>
+  JSON.stringify({
+    compilerOptions: {
+      module: 'nodenext',
+      target: 'es2024',
+      outDir: 'dist',
+      rootDir: 'src',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: false,
+      ...more,
+    },
+    include: ['src'],
+  });
 
 /** The library alone: no Node types, no `@types/pg`, no broker client. */
 export const plainImporter = `
 import { bucketOf, createOutbox, createRelay, OutboxError, type Outbox, type Publisher, type Relay } from '@orders/outbox';
-import { outboxMigrations } from '@orders/outbox/migrations';
+import { outboxMigrations, outboxSql } from '@orders/outbox/migrations';
 
 const publisher: Publisher = {
   async connect() {},
@@ -37,7 +40,7 @@ try {
   if (error instanceof OutboxError) code = error.code;
 }
 await outbox.close();
-console.log(JSON.stringify({ state, code, bucket: bucketOf('demo:customer-42'), migrations: Object.keys(outboxMigrations).length > 0 }));
+console.log(JSON.stringify({ state, code, bucket: bucketOf('demo:customer-42'), migrations: Object.keys(outboxMigrations).length > 0 && outboxSql().startsWith('BEGIN') }));
 `;
 export const plainOutput = {
   state: 'stopped',

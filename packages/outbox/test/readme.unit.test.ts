@@ -8,6 +8,7 @@ const optionSources = [
   ['RelayOptions', 'relay/options.ts'],
   ['OutboxOptions', 'outbox.ts'],
   ['KafkajsPublisherOptions', 'kafkajs.ts'],
+  ['PlatformaticPublisherOptions', 'platformatic.ts'],
 ] as const;
 
 describe('the README', () => {

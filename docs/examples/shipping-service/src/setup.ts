@@ -1,10 +1,8 @@
-import { outboxMigrationLockTable, outboxMigrations, outboxMigrationTable } from '@orders/outbox/migrations';
-import { Kysely, PostgresDialect } from 'kysely';
-import { Migrator } from 'kysely/migration';
+import { outboxSql } from '@orders/outbox/migrations';
 import { config } from './config.ts';
 import { openKafka, openPool } from './connections.ts';
 
-// Run once per deployment, before the service: our own table, the outbox's tables, the topic. Safe to run again.
+// Run before the service, once per deployment: our own table, the outbox's tables, the topic. Safe to run again.
 const pool = openPool(1);
 await pool.query(`
   CREATE TABLE IF NOT EXISTS shipments (
@@ -14,16 +12,12 @@ await pool.query(`
     state text NOT NULL DEFAULT 'CREATED',
     created_at timestamptz NOT NULL DEFAULT now()
   )`);
-
-const db = new Kysely({ dialect: new PostgresDialect({ pool }) });
-const { error } = await new Migrator({
-  db,
-  provider: { getMigrations: async () => ({ ...outboxMigrations }) },
-  migrationTableName: outboxMigrationTable,
-  migrationLockTableName: outboxMigrationLockTable,
-}).migrateToLatest();
-await db.destroy();
-if (error) throw error;
+await pool.query(
+  'CREATE TABLE IF NOT EXISTS outbox_migrations (name varchar(255) PRIMARY KEY, timestamp varchar(255))',
+);
+const { rows } = await pool.query("SELECT coalesce(max(name), '') AS after FROM outbox_migrations");
+await pool.query(outboxSql({ after: rows[0].after })); // one transaction
+await pool.end();
 
 const admin = openKafka().admin();
 await admin.connect();
