@@ -14,6 +14,7 @@ import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
 import { startStatusLoop } from './relay/status-loop.ts';
 import { startWakeListener } from './relay/wake-listener.ts';
+import { refuseRestored } from './restored.ts';
 
 /** What a relay needs; it connects to nothing else and closes none of it. */
 export interface RelayDeps {
@@ -48,7 +49,7 @@ export interface RelayStatus extends RelayCounts {
 export interface Relay {
   /**
    * Begins, and goes on until stopped, whatever the database and the broker do meanwhile.
-   * @throws OutboxError `OUTBOX_NOT_MIGRATED`, `OUTBOX_RELAY_STARTED`
+   * @throws OutboxError `OUTBOX_NOT_MIGRATED`, `OUTBOX_RESTORED`, `OUTBOX_RELAY_STARTED`
    */
   start(): Promise<void>;
   /** Publishes no more, waits for what is in flight (`drainTimeoutMs` at most) and gives the buckets back. */
@@ -119,7 +120,10 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const rows = createOutboxRows(pool, names, leases.relayId);
   const { relayId } = leases;
 
-  const delayMs = await firstRound(leases.round, logger);
+  const delayMs = await firstRound(async () => {
+    await refuseRestored(pool, names);
+    return leases.round();
+  }, logger);
   const leaseLoop = startLoop({
     name: 'lease',
     delayMs,
@@ -187,6 +191,7 @@ async function firstRound(round: () => Promise<number>, logger: Logger): Promise
     return await round();
   } catch (thrown) {
     const cause = asError(thrown);
+    if (cause instanceof OutboxError) throw cause;
     if ((cause as { code?: string }).code === undefinedTable) {
       throw new OutboxError('OUTBOX_NOT_MIGRATED', `apply the migrations of the outbox: ${cause.message}`, {
         cause,
