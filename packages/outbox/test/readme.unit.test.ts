@@ -9,6 +9,8 @@ const optionSources = [
   ['OutboxOptions', 'outbox.ts'],
   ['KafkajsPublisherOptions', 'kafkajs.ts'],
   ['PlatformaticPublisherOptions', 'platformatic.ts'],
+  ['OutboxStatusOptions', 'status.ts'],
+  ['PromClientOptions', 'prom-client.ts'],
 ] as const;
 
 describe('the README', () => {
