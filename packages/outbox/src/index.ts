@@ -1,4 +1,12 @@
 export { bucketCount, bucketOf } from './bucket.ts';
+export {
+  type DeadLetterOptions,
+  type DeadLetterTarget,
+  listDeadLetters,
+  type OutboxDeadLetter,
+  redrive,
+  skip,
+} from './dead-letters.ts';
 export { OutboxError, type OutboxErrorCode } from './errors.ts';
 export type { OutboxEvent, TraceContext } from './event.ts';
 export { lockKey } from './lock-key.ts';

@@ -1,4 +1,5 @@
 import { createOutboxTables } from './migrations/0001-outbox.ts';
+import { createDeadLetters } from './migrations/0003-dead-letters.ts';
 import { quoteIdentifier } from './postgres.ts';
 import { type RawQuery, rawQuery } from './transaction.ts';
 
@@ -21,6 +22,7 @@ export interface OutboxMigrationOptions {
 /** Plain SQL, in the order of names; names never change, and what is released never changes. All are expanding. */
 const migrations: Readonly<Record<string, readonly string[]>> = {
   '0001-outbox': createOutboxTables,
+  '0003-dead-letters': createDeadLetters,
 };
 
 /** Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default. */

@@ -25,7 +25,11 @@ export interface OutboxNames {
   readonly buckets: string;
   readonly relays: string;
   readonly sequence: string;
+  readonly blocked: string;
+  readonly deadLetters: string;
   readonly createPartitions: string;
+  readonly resolveDeadLetters: string;
+  readonly finishRedrives: string;
   /** Channel of NOTIFY, not quoted. */
   readonly channel: string;
 }
@@ -38,7 +42,11 @@ export function outboxNames(schema?: string): OutboxNames {
     buckets: `${prefix}outbox_buckets`,
     relays: `${prefix}outbox_relays`,
     sequence: `${prefix}outbox_seq`,
+    blocked: `${prefix}outbox_blocked`,
+    deadLetters: `${prefix}outbox_dead_letters`,
     createPartitions: `${prefix}outbox_create_partitions`,
+    resolveDeadLetters: `${prefix}outbox_resolve_dead_letters`,
+    finishRedrives: `${prefix}outbox_finish_redrives`,
     channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),
   };
 }

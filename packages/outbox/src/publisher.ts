@@ -12,7 +12,12 @@ export interface OutboundRecord {
 /** What became of one record. `not acknowledged` says nothing about whether the broker has it. */
 export type PublishResult =
   | { readonly acknowledged: true }
-  | { readonly acknowledged: false; readonly error: Error };
+  | {
+      readonly acknowledged: false;
+      readonly error: Error;
+      /** Set when no repetition of this record can succeed: it is too large, or cannot be serialised. */
+      readonly permanent?: true;
+    };
 
 /**
  * The port to the broker.
@@ -25,6 +30,8 @@ export type PublishResult =
  * - acknowledge a record only when every in-sync replica has it (acks=all);
  * - append records of one key to one partition, in the order given, and not acknowledge a record when an earlier one
  *   of its key in the same call is not;
+ * - say `permanent` only of the one record that is at fault, splitting what the broker refused together to find it;
+ *   its key's later records of the same call are not sent, and not permanent; other keys' records are not touched;
  * - let no topic's failure touch another topic's records;
  * - create no topic;
  * - answer in a bounded time, and recover by itself when the broker comes back: the relay only calls again.

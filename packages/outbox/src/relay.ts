@@ -4,6 +4,7 @@ import { noMetrics, type RelayMetrics } from './metrics.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
 import { createBucketLeases } from './relay/bucket-leases.ts';
+import { createHeldRows } from './relay/held-rows.ts';
 import { createLanes, type ParkedTopic } from './relay/lanes.ts';
 import { createLeaseStore } from './relay/lease-store.ts';
 import { type Loop, startLoop } from './relay/loop.ts';
@@ -66,7 +67,7 @@ const partitionRetryMaxMs = 60_000;
 /** @throws OutboxError `OUTBOX_OPTION_INVALID` */
 export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay {
   const settings = relaySettings(options);
-  const counts: RelayCounts = { published: 0, marked: 0, fenced: 0, dropped: 0 };
+  const counts: RelayCounts = { published: 0, marked: 0, fenced: 0, dropped: 0, deadLettered: 0 };
   let run: Run | undefined;
   let starting: Promise<Run> | undefined;
   let state: RelayStatus['state'] = 'stopped';
@@ -118,6 +119,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const store = createLeaseStore(pool, names);
   const leases = createBucketLeases({ store, logger, isIdle: lanes.isIdle }, settings);
   const rows = createOutboxRows(pool, names, leases.relayId);
+  const held = createHeldRows(pool, names, leases.relayId);
   const { relayId } = leases;
 
   const delayMs = await firstRound(async () => {
@@ -140,7 +142,9 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     if (leases.owned().length !== leases.readable().length) leaseLoop.raise();
   };
   const { metrics = noMetrics } = deps;
-  const publishing = { publisher, leases, rows, lanes, logger, metrics, crashPoint, counts, onLanded };
+  const { onPoison } = settings;
+  const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
+  const publishing = { ...broker, leases, rows, held, lanes, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
   const partitions = startPartitionLoop(deps, settings, logger);
   const lowWater = startLoop({

@@ -1,36 +1,68 @@
 import { asError } from './errors.ts';
 import type { OutboundRecord, PublishResult } from './publisher.ts';
 import { recordsInParts } from './record-parts.ts';
+import { isRefusal } from './refusal.ts';
+
+type Send = (topic: string, part: readonly OutboundRecord[]) => Promise<unknown>;
 
 /**
  * Publishes each topic by itself, so that none touches another, in parts one after the other, and none after one that
- * failed. What both adapters of this package do around their client's `send`.
+ * failed. A part that the broker refuses for good is halved until the record at fault is found; later records of that
+ * key are left out. What both adapters of this package do around their client's `send`.
  */
 export async function publishTopicWise(
   records: readonly OutboundRecord[],
   partBytesMax: number,
-  send: (topic: string, part: readonly OutboundRecord[]) => Promise<unknown>,
+  send: Send,
 ): Promise<PublishResult[]> {
-  const results = new Array<PublishResult>(records.length);
-  const indexes = Map.groupBy(records.keys(), (i) => (records[i] as OutboundRecord).topic);
+  const results = new Map<OutboundRecord, PublishResult>();
+  const topics = Map.groupBy(records, (record) => record.topic);
+  await Promise.all(
+    [...topics].map(([topic, ofTopic]) =>
+      publishTopic(ofTopic, partBytesMax, (part) => send(topic, part), results),
+    ),
+  );
+  return records.map((record) => results.get(record) ?? leftOut);
+}
 
-  async function publishTopic(topic: string, ofTopic: readonly number[]): Promise<void> {
-    let acknowledged = 0;
-    let failure: PublishResult | undefined;
+const leftOut: PublishResult = {
+  acknowledged: false,
+  error: new Error('not sent: an earlier record of its key was refused'),
+};
+
+async function publishTopic(
+  records: readonly OutboundRecord[],
+  partBytesMax: number,
+  send: (part: readonly OutboundRecord[]) => Promise<unknown>,
+  results: Map<OutboundRecord, PublishResult>,
+): Promise<void> {
+  const refusedKeys = new Set<string>();
+
+  async function sendPart(part: readonly OutboundRecord[]): Promise<void> {
+    const allowed = refusedKeys.size === 0 ? part : part.filter(({ key }) => !refusedKeys.has(key));
+    const [first] = allowed;
+    if (first === undefined) return;
     try {
-      const own = ofTopic.map((i) => records[i] as OutboundRecord);
-      for (const part of recordsInParts(own, partBytesMax)) {
-        await send(topic, part);
-        acknowledged += part.length;
-      }
+      await send(allowed);
     } catch (thrown) {
-      failure = { acknowledged: false, error: asError(thrown) };
+      if (!isRefusal(thrown)) throw thrown;
+      if (allowed.length === 1) {
+        refusedKeys.add(first.key);
+        results.set(first, { acknowledged: false, error: asError(thrown), permanent: true });
+        return;
+      }
+      const half = Math.ceil(allowed.length / 2);
+      await sendPart(allowed.slice(0, half));
+      await sendPart(allowed.slice(half));
+      return;
     }
-    ofTopic.forEach((index, n) => {
-      results[index] = failure !== undefined && n >= acknowledged ? failure : { acknowledged: true };
-    });
+    for (const record of allowed) results.set(record, { acknowledged: true });
   }
 
-  await Promise.all([...indexes].map(([topic, ofTopic]) => publishTopic(topic, ofTopic)));
-  return results;
+  try {
+    for (const part of recordsInParts(records, partBytesMax)) await sendPart(part);
+  } catch (thrown) {
+    const failure: PublishResult = { acknowledged: false, error: asError(thrown) };
+    for (const record of records) if (!results.has(record)) results.set(record, failure);
+  }
 }

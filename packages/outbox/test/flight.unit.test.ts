@@ -9,6 +9,8 @@ const row = (bucket: number, seq: number, topic = 'orders'): OutboxRow => ({
   epoch: 1,
   seq: String(seq),
   createdAtS: 0,
+  blocked: false,
+  held: false,
   record: { id: `${seq}`, topic, key: 'k', value: '', headers: {} },
 });
 const seqs = (rows: readonly OutboxRow[]) => rows.map((one) => Number(one.seq));

@@ -9,10 +9,11 @@ export interface Flight {
 }
 
 /**
- * Sorts what was read into flights: one topic each, so that a topic that is slow or missing holds up no other, and
+ * Sorts what was read, but for rows of blocked aggregates, into flights: one topic each, so that a topic that is slow or missing holds up no other, and
  * about `sizeMax` rows, so that one is being marked while others are being published.
  */
-export function flightsOf(rows: readonly OutboxRow[], sizeMax: number): Flight[] {
+export function flightsOf(found: readonly OutboxRow[], sizeMax: number): Flight[] {
+  const rows = found.filter((row) => !row.blocked);
   const flights: Flight[] = [];
   for (const ofTopic of Map.groupBy(rows, (row) => row.record.topic).values()) {
     let current: OutboxRow[] = [];

@@ -32,6 +32,11 @@ export interface RelayOptions {
   readonly listen?: boolean;
   /** How often published rows are put behind the low-water mark, where polls no longer look (2,000). */
   readonly lowWaterIntervalMs?: number;
+  /**
+   * What becomes of an aggregate's later events when the broker will never take one: they wait until it is redriven or
+   * skipped (`block-aggregate`, the default), or go on (`skip`). Other aggregates go on in any case.
+   */
+  readonly onPoison?: 'block-aggregate' | 'skip';
   /** Days for which partitions are made in advance (3). */
   readonly partitionsAheadDays?: number;
 }
@@ -63,10 +68,14 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     drainTimeoutMs: options.drainTimeoutMs ?? 10_000,
     listen: options.listen ?? true,
     lowWaterIntervalMs: options.lowWaterIntervalMs ?? 2_000,
+    onPoison: options.onPoison ?? 'block-aggregate',
     partitionsAheadDays: options.partitionsAheadDays ?? 3,
   };
   for (const [name, value] of Object.entries(settings)) {
     if (typeof value === 'number' && !(value > 0)) throw invalid(name, 'must be greater than 0');
+  }
+  if (!['block-aggregate', 'skip'].includes(settings.onPoison)) {
+    throw invalid('onPoison', 'must be block-aggregate or skip');
   }
   if (settings.leaseMarginMs >= leaseDurationMs / 2) {
     throw invalid('leaseMarginMs', 'must be less than half of leaseDurationMs: heartbeats need the rest');

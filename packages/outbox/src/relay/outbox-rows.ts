@@ -10,27 +10,55 @@ export interface OutboxRow {
   /** Seconds since 1970. */
   readonly createdAtS: number;
   readonly record: OutboundRecord;
+  /** Whether it waits behind a dead letter; then it must not be published. */
+  readonly blocked: boolean;
+  /** Whether it was held and is now being redriven. */
+  readonly held: boolean;
 }
+
+const columns = `o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
+                   CASE WHEN o.value IS NULL THEN o.payload::text END AS payload`;
 
 /** The two statements of publishing. */
 export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: string) {
   /**
    * Unpublished rows of buckets that this relay owns at this moment, in order of bucket and number; at most
-   * `limitEach` per request. Payloads come as text or bytes and are not parsed.
+   * `limitEach` per request. Rows of blocked aggregates that are still in the hot index come as `blocked`. Payloads come as text or bytes and are not parsed.
    */
   async function read(requests: readonly ReadRequest[], limitEach: number): Promise<OutboxRow[]> {
     const { rows } = await pool.query(
       `SELECT b.bucket, b.epoch, r.seq::text AS seq, extract(epoch FROM r.created_at)::float8 AS created_at_s, r.id, r.topic, r.key, r.payload,
-              r.value, r.headers
+              r.value, r.headers, r.held, r.blocked
        FROM unnest($2::smallint[], $3::text[], $4::boolean[]) AS request (bucket, topics, only_these)
        JOIN ${names.buckets} b ON b.bucket = request.bucket AND b.owner = $1
        CROSS JOIN LATERAL (
-         SELECT o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
-                CASE WHEN o.value IS NULL THEN o.payload::text END AS payload
-         FROM ${names.outbox} o
-         WHERE o.bucket = request.bucket AND o.published_at IS NULL AND o.seq >= b.low_seq
-           AND (o.topic = ANY (request.topics::text[])) = request.only_these
-         ORDER BY o.seq
+         SELECT * FROM (
+           (SELECT ${columns}, false AS held,
+                   EXISTS (SELECT FROM ${names.blocked} bl
+                           WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype
+                             AND bl.aggregateid = o.aggregateid) AS blocked
+            FROM ${names.outbox} o
+            WHERE o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+              AND (o.topic = ANY (request.topics::text[])) = request.only_these
+            ORDER BY o.seq
+            LIMIT $5)
+           UNION ALL
+           (SELECT held.*, true AS held, false AS blocked
+            FROM ${names.blocked} bl
+            CROSS JOIN LATERAL (
+              SELECT ${columns} FROM ${names.outbox} o
+              WHERE o.bucket = bl.bucket AND o.aggregatetype = bl.aggregatetype AND o.aggregateid = bl.aggregateid
+                AND o.published_at IS NULL AND o.held_at IS NOT NULL
+                AND (o.topic = ANY (request.topics::text[])) = request.only_these
+                AND NOT EXISTS (SELECT FROM ${names.deadLetters} d WHERE d.seq = o.seq AND d.state = 'DEAD')
+              ORDER BY o.seq
+              LIMIT $5
+            ) held
+            WHERE bl.bucket = request.bucket AND bl.state = 'REDRIVING'
+            ORDER BY held.seq
+            LIMIT $5)
+         ) hot_and_redriven
+         ORDER BY seq
          LIMIT $5
        ) r
        ORDER BY b.bucket, r.seq`,
@@ -50,9 +78,6 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
    * @returns how many were marked
    */
   async function mark(rows: readonly OutboxRow[]): Promise<number> {
-    // For the partitions: only those of this time are looked into. A millisecond for the rounding.
-    const times = rows.map((row) => row.createdAtS);
-    const [from, to] = [Math.min(...times) - 0.001, Math.max(...times) + 0.001];
     const { rowCount } = await pool.query(
       `UPDATE ${names.outbox} o SET published_at = clock_timestamp()
        FROM unnest($2::smallint[], $3::integer[], $4::bigint[]) AS acknowledged (bucket, epoch, seq)
@@ -65,8 +90,7 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
         rows.map((row) => row.bucket),
         rows.map((row) => row.epoch),
         rows.map((row) => row.seq),
-        from,
-        to,
+        ...writtenBetween(rows),
       ],
     );
     return rowCount ?? 0;
@@ -76,6 +100,12 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
 }
 
 export type OutboxRows = ReturnType<typeof createOutboxRows>;
+
+/** For the partitions: only those of this time, in seconds, are looked into. A millisecond for the rounding. */
+export function writtenBetween(rows: readonly OutboxRow[]): [number, number] {
+  const times = rows.map((row) => row.createdAtS);
+  return [Math.min(...times) - 0.001, Math.max(...times) + 0.001];
+}
 
 function rowOf(row: Record<string, unknown>): OutboxRow {
   const record: OutboundRecord = {
@@ -91,6 +121,8 @@ function rowOf(row: Record<string, unknown>): OutboxRow {
     seq: String(row.seq),
     createdAtS: Number(row.created_at_s),
     record,
+    blocked: Boolean(row.blocked),
+    held: Boolean(row.held),
   };
 }
 

@@ -2,6 +2,7 @@ import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import { type Flight, flightsOf } from './flight.ts';
+import { createRedrives, type HeldRows } from './held-rows.ts';
 import type { Lanes, ReadRequest } from './lanes.ts';
 import { type Loop, startLoop } from './loop.ts';
 import type { RelaySettings } from './options.ts';
@@ -20,9 +21,10 @@ const flightSizeMax = 1_000;
 
 /** @param deps `onLanded` is called when buckets may have become idle */
 export function startPublishLoop(
-  deps: Omit<PublishingDeps, 'rows' | 'leases'> & {
+  deps: Omit<PublishingDeps, 'rows' | 'leases' | 'held'> & {
     leases: BucketLeases;
     rows: OutboxRows;
+    held: HeldRows;
     lanes: Lanes;
     logger: Logger;
     onLanded: () => void;
@@ -33,11 +35,13 @@ export function startPublishLoop(
   const flying = new Set<Promise<void>>();
   let inFlight = 0;
   let idleMs = settings.pollIntervalMs;
-  let firstRequest = 0;
+  const takeTurns = createTurns();
   let draining = false;
+  const redrives = createRedrives(deps.held, settings.heartbeatIntervalMs);
 
   async function step(): Promise<number> {
     const buckets = leases.readable();
+    await redrives.finish(buckets);
     const free = settings.inFlightMax - inFlight;
     if (free <= 0) return settings.pollIntervalMs; // a landing flight raises the loop
     const requests = takeTurns(lanes.plan(buckets), free);
@@ -46,9 +50,12 @@ export function startPublishLoop(
     const limitEach = Math.max(1, Math.min(settings.batchSizeMax, Math.floor(free / requests.length)));
     const found = await rows.read(requests, limitEach);
     if (draining) return 0;
+    const blocked = found.filter((row) => row.blocked);
+    if (blocked.length > 0) await deps.held.moveOut(blocked);
     for (const flight of flightsOf(found, flightSizeMax)) launch(flight);
     unparkEmpty(requests, found);
 
+    if (blocked.length > 0) return 0; // they were in the way of others
     // Shortly after events there are often more; after a while without, one look per interval will do.
     idleMs = found.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
     return untilNext(idleMs, buckets);
@@ -56,13 +63,6 @@ export function startPublishLoop(
 
   const untilNext = (waitMs: number, buckets: readonly number[]) =>
     Math.min(waitMs, lanes.nextRetryInMs(buckets));
-
-  /** With less room than requests, the ones that are left out now come first the next time. */
-  function takeTurns(requests: ReadRequest[], free: number): ReadRequest[] {
-    if (requests.length <= free) return requests;
-    firstRequest = (firstRequest + free) % requests.length;
-    return [...requests.slice(firstRequest), ...requests.slice(0, firstRequest)].slice(0, free);
-  }
 
   function launch(flight: Flight): void {
     for (const bucket of flight.buckets) lanes.depart(bucket, flight.topic);
@@ -73,6 +73,7 @@ export function startPublishLoop(
     const landed = (errors: ReadonlyMap<number, Error>) => {
       for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
       inFlight -= flight.rows.length;
+      if (flight.rows.some((row) => row.held)) redrives.landed();
       flying.delete(flown);
       loop.raise();
       deps.onLanded();
@@ -107,4 +108,14 @@ export function startPublishLoop(
 
   const loop = startLoop({ name: 'reading', step, errorBackoffMaxMs: 5_000, logger: deps.logger });
   return { raise: loop.raise, inFlight: () => inFlight, drain };
+}
+
+/** With less room than requests, the ones that are left out now come first the next time. */
+function createTurns() {
+  let first = 0;
+  return (requests: ReadRequest[], free: number): ReadRequest[] => {
+    if (requests.length <= free) return requests;
+    first = (first + free) % requests.length;
+    return [...requests.slice(first), ...requests.slice(0, first)].slice(0, free);
+  };
 }

@@ -6,6 +6,7 @@ import type { Publisher, PublishResult } from '../publisher.ts';
 import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import type { Flight } from './flight.ts';
+import type { HeldRows, PoisonedRow } from './held-rows.ts';
 import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
 
 /** Counted since the start of the process. */
@@ -18,12 +19,16 @@ export interface RelayCounts {
   fenced: number;
   /** Events that were read and then left to another relay, because the lease had run out or the bucket was lost. */
   dropped: number;
+  /** Events that the broker will never take; they are in `outbox_dead_letters`. */
+  deadLettered: number;
 }
 
 /** What publishing needs. */
 export interface PublishingDeps {
   readonly publisher: Publisher;
   readonly rows: Pick<OutboxRows, 'mark'>;
+  readonly held: Pick<HeldRows, 'bury'>;
+  readonly onPoison: 'block-aggregate' | 'skip';
   readonly leases: Pick<BucketLeases, 'holds' | 'epochOf' | 'relayId'>;
   readonly logger: Logger;
   readonly crashPoint: (point: string) => void;
@@ -58,6 +63,7 @@ export async function publishFlight(
   report(deps, flight, acknowledged, performance.now() - startMs);
 
   if (acknowledged.rows.length > 0) await markRows(deps, acknowledged.rows);
+  if (acknowledged.poisoned.length > 0) await bury(deps, acknowledged.poisoned);
   return acknowledged.errors;
 }
 
@@ -101,6 +107,23 @@ function measure(metrics: RelayMetrics, acknowledged: Acknowledged, tookMs: numb
   metrics.published.inc(acknowledged.rows.length);
   metrics.publishSeconds.observe(tookMs / 1000);
   if (acknowledged.errors.size > 0) metrics.failures.inc(1);
+}
+
+/** If the database does not take it, the rows are still in the hot read and will be refused again. */
+async function bury(deps: PublishingDeps, poisoned: readonly PoisonedRow[]): Promise<void> {
+  deps.counts.deadLettered += await deps.held.bury(poisoned, deps.onPoison === 'block-aggregate');
+  for (const { row, error } of poisoned) {
+    const fields = {
+      relayId: deps.leases.relayId,
+      eventId: row.record.id,
+      topic: row.record.topic,
+      err: error,
+    };
+    deps.logger.error(
+      fields,
+      `relay: dead letter, ${deps.onPoison === 'skip' ? 'skipped' : 'blocks its aggregate'}`,
+    );
+  }
 }
 
 function report(deps: PublishingDeps, flight: Flight, acknowledged: Acknowledged, tookMs: number): void {

@@ -14,6 +14,9 @@ export interface MemoryBroker {
   read(topic: string): StoredRecord[];
 }
 
+/** What a broker takes as it is installed. */
+const recordBytesMax = 1_048_588;
+
 /** Topics must be created before they are published to, as with a real broker. */
 export function createMemoryBroker(): MemoryBroker {
   const topics = new Map<string, { partitions: number; records: StoredRecord[] }>();
@@ -29,12 +32,30 @@ export function createMemoryBroker(): MemoryBroker {
     return { acknowledged: true };
   }
 
+  function publish(records: readonly OutboundRecord[]): PublishResult[] {
+    const refusedKeys = new Set<string>();
+    return records.map((record) => {
+      const topicAndKey = JSON.stringify([record.topic, record.key]);
+      if (refusedKeys.has(topicAndKey)) {
+        return {
+          acknowledged: false,
+          error: new Error('not sent: an earlier record of its key was refused'),
+        };
+      }
+      if (connected && topics.has(record.topic) && Buffer.byteLength(record.value) > recordBytesMax) {
+        refusedKeys.add(topicAndKey);
+        return { acknowledged: false, error: new Error('the record is too large'), permanent: true };
+      }
+      return append(record);
+    });
+  }
+
   return {
     publisher: {
       async connect() {
         connected = true;
       },
-      publish: async (records) => records.map(append),
+      publish: async (records) => publish(records),
       async disconnect() {
         connected = false;
       },

@@ -36,6 +36,7 @@ export function publisherContract(name: string, open: () => Promise<PublisherUnd
       await broker?.close();
     });
     contractTests(() => broker);
+    permanentErrors(() => broker);
   });
 }
 
@@ -105,6 +106,35 @@ function contractTests(broker: () => PublisherUnderTest): void {
     await expectAllAcknowledged(broker().publisher, [recordFor(topic, 'k', '2')]);
     const values = (await broker().read(topic)).map((record) => Buffer.from(record.value).toString());
     expect(values).toEqual(['2']);
+  });
+}
+
+function permanentErrors(broker: () => PublisherUnderTest): void {
+  it('says permanent of the one record that the broker never takes, and publishes the other keys', async () => {
+    const topic = await broker().createTopic(1);
+    const tooLarge = recordFor(topic, 'poisoned', 'x'.repeat(2_000_000));
+    const records = [
+      ...['1', '2', '3'].map((n) => recordFor(topic, 'before', n)),
+      recordFor(topic, 'poisoned', 'earlier'),
+      tooLarge,
+      recordFor(topic, 'poisoned', 'later'),
+      ...['1', '2', '3'].map((n) => recordFor(topic, 'after', n)),
+    ];
+    const results = await broker().publisher.publish(records);
+    const of = (index: number) => results[index] as { acknowledged: boolean; permanent?: true };
+    expect(results.map((result) => result.acknowledged)).toEqual(
+      records.map((record) => record !== tooLarge && Buffer.from(record.value).toString() !== 'later'),
+    );
+    expect([of(4).permanent, of(5).permanent]).toEqual([true, undefined]);
+    const values = (await broker().read(topic)).map((one) => `${one.key} ${Buffer.from(one.value)}`);
+    expect(new Set(values)).toEqual(
+      new Set(['before 1', 'before 2', 'before 3', 'poisoned earlier', 'after 1', 'after 2', 'after 3']),
+    );
+  });
+
+  it('does not say permanent of a topic that is missing: it may yet be created', async () => {
+    const [result] = await broker().publisher.publish([recordFor(broker().missingTopic(), 'k', '1')]);
+    expect(result).toEqual({ acknowledged: false, error: expect.any(Error) });
   });
 }
 

@@ -1,0 +1,107 @@
+import type { OutboxNames, PoolLike } from '../postgres.ts';
+import { type OutboxRow, writtenBetween } from './outbox-rows.ts';
+
+/** A row that no attempt will publish. */
+export interface PoisonedRow {
+  readonly row: OutboxRow;
+  readonly error: Error;
+}
+
+/** The statements about rows that leave the hot read, and come back. */
+export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: string) {
+  /**
+   * Makes rows dead letters, in one statement with what follows from it: they leave the hot read and, if `block`, their
+   * aggregates are blocked. Not those of buckets that have gone to another owner or epoch meanwhile.
+   * @returns how many
+   */
+  async function bury(poisoned: readonly PoisonedRow[], block: boolean): Promise<number> {
+    const { rowCount } = await pool.query(
+      `WITH poisoned AS (
+         SELECT o.*, p.reason
+         FROM unnest($2::smallint[], $3::integer[], $4::bigint[], $5::text[]) AS p (bucket, epoch, seq, reason)
+         JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1 AND b.epoch = p.epoch
+         JOIN ${names.outbox} o ON o.bucket = p.bucket AND o.seq = p.seq AND o.published_at IS NULL
+           AND o.created_at BETWEEN to_timestamp($7) AND to_timestamp($8)
+       ), held AS (
+         UPDATE ${names.outbox} o SET held_at = clock_timestamp() FROM poisoned p
+         WHERE o.seq = p.seq AND o.created_at = p.created_at
+       ), blocked AS (
+         INSERT INTO ${names.blocked} (bucket, aggregatetype, aggregateid, state)
+         SELECT DISTINCT bucket, aggregatetype, aggregateid, 'BLOCKED' FROM poisoned WHERE $6::boolean
+         ON CONFLICT (bucket, aggregatetype, aggregateid) DO UPDATE SET state = 'BLOCKED', since = clock_timestamp()
+       )
+       INSERT INTO ${names.deadLetters} AS d
+         (seq, created_at, event_id, bucket, topic, key, type, aggregatetype, aggregateid, blocks, reason)
+       SELECT seq, created_at, id, bucket, topic, key, type, aggregatetype, aggregateid, $6::boolean, reason
+       FROM poisoned
+       ON CONFLICT (seq) DO UPDATE SET
+         state = 'DEAD', blocks = excluded.blocks, reason = excluded.reason, attempts = d.attempts + 1,
+         failed_at = clock_timestamp(),
+         history = d.history || jsonb_build_object('at', d.failed_at, 'action', 'FAILED', 'reason', d.reason)`,
+      [
+        relayId,
+        poisoned.map(({ row }) => row.bucket),
+        poisoned.map(({ row }) => row.epoch),
+        poisoned.map(({ row }) => row.seq),
+        poisoned.map(({ error }) => error.message),
+        block,
+        ...writtenBetween(poisoned.map(({ row }) => row)),
+      ],
+    );
+    return rowCount ?? 0;
+  }
+
+  /**
+   * Moves rows of blocked aggregates out of the hot read, as many as were read. Their aggregates' entries are held
+   * meanwhile: nobody can free one between the look at it and the move.
+   */
+  async function moveOut(rows: readonly OutboxRow[]): Promise<void> {
+    // A statement per bucket: with a range of numbers, the hot index is entered at the right place by any plan.
+    for (const [bucket, ofBucket] of Map.groupBy(rows, (row) => row.bucket)) {
+      await pool.query(
+        `WITH blocked AS (
+           SELECT bl.aggregatetype, bl.aggregateid
+           FROM ${names.blocked} bl JOIN ${names.buckets} b ON b.bucket = bl.bucket AND b.owner = $1
+           WHERE bl.bucket = $2::smallint
+           FOR KEY SHARE OF bl
+         )
+         UPDATE ${names.outbox} o SET held_at = clock_timestamp()
+         WHERE o.bucket = $2::smallint AND o.seq BETWEEN $3::bigint AND $4::bigint
+           AND o.created_at BETWEEN to_timestamp($5) AND to_timestamp($6)
+           AND o.published_at IS NULL AND o.held_at IS NULL
+           AND (o.aggregatetype, o.aggregateid) IN (SELECT aggregatetype, aggregateid FROM blocked)`,
+        [relayId, bucket, ofBucket[0]?.seq, ofBucket.at(-1)?.seq, ...writtenBetween(ofBucket)],
+      );
+    }
+  }
+
+  /** Frees aggregates that have been redriven to the end. @returns how many */
+  async function finishRedrives(buckets: readonly number[]): Promise<number> {
+    const { rows } = await pool.query(`SELECT ${names.finishRedrives}($1, $2::smallint[]) AS finished`, [
+      relayId,
+      buckets,
+    ]);
+    return Number(rows[0]?.finished);
+  }
+
+  return { bury, moveOut, finishRedrives };
+}
+
+export type HeldRows = ReturnType<typeof createHeldRows>;
+
+/** Says when to look for redrives that are finished: after held rows were published, and now and then besides. */
+export function createRedrives(held: Pick<HeldRows, 'finishRedrives'>, intervalMs: number) {
+  let due = true;
+  let lookedMs = 0;
+  return {
+    landed: () => {
+      due = true;
+    },
+    async finish(buckets: readonly number[]): Promise<void> {
+      if (buckets.length === 0 || (!due && performance.now() - lookedMs < intervalMs)) return;
+      due = false;
+      lookedMs = performance.now();
+      await held.finishRedrives(buckets);
+    },
+  };
+}
