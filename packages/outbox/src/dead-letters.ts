@@ -9,7 +9,7 @@ export interface OutboxDeadLetter {
   readonly key: string;
   readonly type: string;
   readonly aggregateType: string;
-  readonly aggregateId: string;
+  readonly orderingKey: string;
   readonly state: 'DEAD' | 'REDRIVEN' | 'SKIPPED';
   /** Whether its aggregate's later events wait for it. */
   readonly blocks: boolean;
@@ -23,7 +23,7 @@ export interface OutboxDeadLetter {
 /** Which dead letters: one, or all of an aggregate. */
 export type DeadLetterTarget =
   | { readonly id: number }
-  | { readonly aggregateType: string; readonly aggregateId: string };
+  | { readonly aggregateType: string; readonly orderingKey: string };
 
 /** Where the tables are. */
 export interface DeadLetterOptions {
@@ -83,7 +83,7 @@ async function resolve(
   const [which, values] =
     'id' in target
       ? ['id = $5', [target.id]]
-      : ['aggregatetype = $5 AND aggregateid = $6', [target.aggregateType, target.aggregateId]];
+      : ['aggregatetype = $5 AND aggregateid = $6', [target.aggregateType, target.orderingKey]];
   // The notification is delivered when the transaction commits, so that relays look at once.
   const { rows } = await connection.query(
     `SELECT letter.*, pg_notify($3, $4)
@@ -92,7 +92,7 @@ async function resolve(
     [state, reason, names.channel, wakeFor.events, ...values],
   );
   if (rows.length === 0) {
-    const what = 'id' in target ? `number ${target.id}` : `of ${target.aggregateType} ${target.aggregateId}`;
+    const what = 'id' in target ? `number ${target.id}` : `of ${target.aggregateType} ${target.orderingKey}`;
     throw new OutboxError('OUTBOX_DEAD_LETTER_UNKNOWN', `no dead letter ${what} waits for a decision`);
   }
   return rows.map(deadLetterOf);
@@ -106,7 +106,7 @@ function deadLetterOf(row: Record<string, unknown>): OutboxDeadLetter {
     key: String(row.key),
     type: String(row.type),
     aggregateType: String(row.aggregatetype),
-    aggregateId: String(row.aggregateid),
+    orderingKey: String(row.aggregateid),
     state: row.state as OutboxDeadLetter['state'],
     blocks: row.blocks as boolean,
     reason: String(row.reason),

@@ -56,7 +56,10 @@ function poisonableBroker() {
       .filter((record) => record.headers.aggregate === aggregateId)
       .map((record) => Number(record.headers.n));
   const event = (aggregateId: string, n: number, more: Record<string, string> = {}): OutboxEvent =>
-    eventFor(topic, key, n, { aggregateId, headers: { n: String(n), aggregate: aggregateId, ...more } });
+    eventFor(topic, key, n, {
+      orderingKey: aggregateId,
+      headers: { n: String(n), aggregate: aggregateId, ...more },
+    });
   const poison = (aggregateId: string, n: number) => event(aggregateId, n, { poison: 'yes' });
   return { publisher, topic, state, published, event, poison };
 }
@@ -68,7 +71,7 @@ async function connected() {
 }
 
 const deadLettersOf = async (aggregateId: string) =>
-  (await listDeadLetters(database.pool)).filter((one) => one.aggregateId === aggregateId);
+  (await listDeadLetters(database.pool)).filter((one) => one.orderingKey === aggregateId);
 const names = () => [uniqueName('bad'), uniqueName('good')] as const;
 
 describe('an event that the broker will never take', () => {
@@ -107,7 +110,7 @@ describe('an event that the broker will never take', () => {
     const writing = (async () => {
       for (let n = 52; n <= 90; n++) await database.add(event(bad, n));
     })();
-    await redrive(database.pool, { aggregateType: 'thing', aggregateId: bad }, { reason: 'topic enlarged' });
+    await redrive(database.pool, { aggregateType: 'thing', orderingKey: bad }, { reason: 'topic enlarged' });
     await writing;
     await expect.poll(() => database.unpublished(topic), poll).toBe(0);
     expect(published(bad)).toEqual(Array.from({ length: 90 }, (_, i) => i + 1));
@@ -166,7 +169,7 @@ describe('an event that the broker will never take', () => {
     await expect.poll(() => published(bad), poll).toEqual([1, 3]);
     await expect.poll(() => database.unpublished(topic), poll).toBe(1);
     state.cured = true;
-    await redrive(database.pool, { aggregateType: 'thing', aggregateId: bad });
+    await redrive(database.pool, { aggregateType: 'thing', orderingKey: bad });
     await expect.poll(() => published(bad), poll).toEqual([1, 3, 2]);
     await expect.poll(() => database.unpublished(topic), poll).toBe(0);
   });
@@ -180,7 +183,7 @@ describe('an event that the broker will never take', () => {
     state.cured = true;
     const client = await database.pool.connect();
     await client.query('BEGIN');
-    await redrive(client, { aggregateType: 'thing', aggregateId: bad });
+    await redrive(client, { aggregateType: 'thing', orderingKey: bad });
     await client.query('ROLLBACK');
     client.release();
     await settled(() => database.unpublished(topic));
