@@ -1,7 +1,7 @@
 import { asError } from './errors.ts';
 import type { OutboundRecord, PublishResult } from './publisher.ts';
 import { recordsInParts } from './record-parts.ts';
-import { isRefusal } from './refusal.ts';
+import { isRefusal, unserialisable } from './refusal.ts';
 
 type Send = (topic: string, part: readonly OutboundRecord[]) => Promise<unknown>;
 
@@ -38,6 +38,11 @@ async function publishTopic(
 ): Promise<void> {
   const refusedKeys = new Set<string>();
 
+  function refuse(record: OutboundRecord, error: Error): void {
+    refusedKeys.add(record.key);
+    results.set(record, { acknowledged: false, error, permanent: true });
+  }
+
   async function sendPart(part: readonly OutboundRecord[]): Promise<void> {
     const allowed = refusedKeys.size === 0 ? part : part.filter(({ key }) => !refusedKeys.has(key));
     const [first] = allowed;
@@ -47,8 +52,7 @@ async function publishTopic(
     } catch (thrown) {
       if (!isRefusal(thrown)) throw thrown;
       if (allowed.length === 1) {
-        refusedKeys.add(first.key);
-        results.set(first, { acknowledged: false, error: asError(thrown), permanent: true });
+        refuse(first, asError(thrown));
         return;
       }
       const half = Math.ceil(allowed.length / 2);
@@ -59,8 +63,23 @@ async function publishTopic(
     for (const record of allowed) results.set(record, { acknowledged: true });
   }
 
+  async function sendAll(sound: readonly OutboundRecord[]): Promise<void> {
+    for (const part of recordsInParts(sound, partBytesMax)) await sendPart(part);
+  }
+
   try {
-    for (const part of recordsInParts(records, partBytesMax)) await sendPart(part);
+    let sound: OutboundRecord[] = [];
+    for (const record of records) {
+      const problem = unserialisable(record);
+      if (problem === undefined) {
+        sound.push(record);
+        continue;
+      }
+      await sendAll(sound); // what stands before it
+      sound = [];
+      if (!refusedKeys.has(record.key)) refuse(record, problem);
+    }
+    await sendAll(sound);
   } catch (thrown) {
     const failure: PublishResult = { acknowledged: false, error: asError(thrown) };
     for (const record of records) if (!results.has(record)) results.set(record, failure);

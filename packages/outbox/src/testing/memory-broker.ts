@@ -1,5 +1,6 @@
 import { partitionOf } from '../kafkajs/murmur2.ts';
 import type { OutboundRecord, Publisher, PublishResult } from '../publisher.ts';
+import { unserialisable } from '../refusal.ts';
 
 /** A record with where it lies. */
 export interface StoredRecord extends OutboundRecord {
@@ -16,6 +17,9 @@ export interface MemoryBroker {
 
 /** What a broker takes as it is installed. */
 const recordBytesMax = 1_048_588;
+
+const tooLarge = ({ value }: OutboundRecord): Error | undefined =>
+  Buffer.byteLength(value) > recordBytesMax ? new Error('the record is too large') : undefined;
 
 /** Topics must be created before they are published to, as with a real broker. */
 export function createMemoryBroker(): MemoryBroker {
@@ -42,9 +46,10 @@ export function createMemoryBroker(): MemoryBroker {
           error: new Error('not sent: an earlier record of its key was refused'),
         };
       }
-      if (connected && topics.has(record.topic) && Buffer.byteLength(record.value) > recordBytesMax) {
+      const problem = unserialisable(record) ?? tooLarge(record);
+      if (connected && topics.has(record.topic) && problem !== undefined) {
         refusedKeys.add(topicAndKey);
-        return { acknowledged: false, error: new Error('the record is too large'), permanent: true };
+        return { acknowledged: false, error: problem, permanent: true };
       }
       return append(record);
     });

@@ -132,6 +132,24 @@ function permanentErrors(broker: () => PublisherUnderTest): void {
     );
   });
 
+  it('says permanent of a record that has no bytes, and publishes the others', async () => {
+    const topic = await broker().createTopic(1);
+    const headers = { number: 5 } as unknown as Record<string, string>;
+    const records = [
+      recordFor(topic, 'a', '1'),
+      recordFor(topic, 'b', '2', headers),
+      recordFor(topic, 'c', '3'),
+    ];
+    const results = await broker().publisher.publish(records);
+    expect(results).toEqual([
+      acknowledged,
+      { acknowledged: false, error: expect.any(Error), permanent: true },
+      acknowledged,
+    ]);
+    const keys = (await broker().read(topic)).map(({ key }) => key);
+    expect(keys).toEqual(['a', 'c']);
+  });
+
   it('does not say permanent of a topic that is missing: it may yet be created', async () => {
     const [result] = await broker().publisher.publish([recordFor(broker().missingTopic(), 'k', '1')]);
     expect(result).toEqual({ acknowledged: false, error: expect.any(Error) });
