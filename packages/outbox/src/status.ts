@@ -49,7 +49,7 @@ export async function outboxStatus(
      CROSS JOIN LATERAL (
        SELECT count(*) AS backlog, min(created_at) AS oldest
        FROM (SELECT o.created_at FROM ${names.outbox} o
-             WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.seq >= b.low_seq
+             WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
              ORDER BY o.seq LIMIT $1) first
      ) u
      ORDER BY b.bucket`,
