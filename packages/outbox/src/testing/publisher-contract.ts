@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { partitionOf } from '../kafkajs/murmur2.ts';
 import type { OutboundRecord, Publisher } from '../publisher.ts';
+
+/** Only the contract needs it: the rest of the test kits is for any test runner. */
+const vitest = await import('vitest').catch((error: Error) => error);
 
 /** A record as a consumer of the broker sees it. */
 export interface ReceivedRecord {
@@ -23,8 +25,13 @@ export interface PublisherUnderTest {
   close(): Promise<void>;
 }
 
-/** The test suite that every {@link Publisher} passes; call it in a test file of the adapter. */
+/**
+ * The test suite that every {@link Publisher} passes; call it in a test file of the adapter.
+ * @throws Error when vitest is not installed
+ */
 export function publisherContract(name: string, open: () => Promise<PublisherUnderTest>): void {
+  if (vitest instanceof Error) throw vitest;
+  const { afterAll, beforeAll, describe } = vitest;
   describe(`${name} is a Publisher`, () => {
     let broker: PublisherUnderTest;
     beforeAll(async () => {
@@ -35,12 +42,15 @@ export function publisherContract(name: string, open: () => Promise<PublisherUnd
       await broker?.publisher.disconnect();
       await broker?.close();
     });
-    contractTests(() => broker);
-    permanentErrors(() => broker);
+    contractTests(vitest, () => broker);
+    permanentErrors(vitest, () => broker);
   });
 }
 
-function contractTests(broker: () => PublisherUnderTest): void {
+function contractTests({ expect, it }: typeof import('vitest'), broker: () => PublisherUnderTest): void {
+  const expectAllAcknowledged = async (publisher: Publisher, records: OutboundRecord[]) =>
+    expect(await publisher.publish(records)).toEqual(records.map(() => acknowledged));
+
   it('publishes key, value and headers as they are, JSON text and bytes', async () => {
     const topic = await broker().createTopic(1);
     const bytes = Uint8Array.of(0, 255, 128, 10);
@@ -109,7 +119,7 @@ function contractTests(broker: () => PublisherUnderTest): void {
   });
 }
 
-function permanentErrors(broker: () => PublisherUnderTest): void {
+function permanentErrors({ expect, it }: typeof import('vitest'), broker: () => PublisherUnderTest): void {
   it('says permanent of the one record that the broker never takes, and publishes the other keys', async () => {
     const topic = await broker().createTopic(1);
     const tooLarge = recordFor(topic, 'poisoned', 'x'.repeat(2_000_000));
@@ -157,10 +167,6 @@ function permanentErrors(broker: () => PublisherUnderTest): void {
 }
 
 const acknowledged = { acknowledged: true };
-
-async function expectAllAcknowledged(publisher: Publisher, records: OutboundRecord[]): Promise<void> {
-  expect(await publisher.publish(records)).toEqual(records.map(() => acknowledged));
-}
 
 function recordFor(
   topic: string,
