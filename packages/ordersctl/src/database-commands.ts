@@ -45,7 +45,8 @@ export async function createKey(
   ]);
 }
 
-async function withDatabase<R>(use: (database: DatabaseHandle) => Promise<R>): Promise<R> {
+/** A connection for one command. */
+export async function withDatabase<R>(use: (database: DatabaseHandle) => Promise<R>): Promise<R> {
   const { DATABASE_URL } = readDatabaseConfig();
   const database = createDatabase({ url: DATABASE_URL, poolMax: 1, applicationName: 'ordersctl' });
   try {

@@ -67,7 +67,37 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
       await createKey(output, options);
     });
 
+  addRelayCommands(program, output);
   return program;
+}
+
+function addRelayCommands(program: Command, output: Output): void {
+  const relay = program.command('relay').description('The relay and its dead letters');
+  common(relay.command('dead-letters'))
+    .description('Show the events that the broker never takes, oldest first.')
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions) => {
+      const { showDeadLetters } = await import('./relay-commands.ts');
+      await showDeadLetters(output, options);
+    });
+  common(relay.command('redrive'))
+    .description('Publish a dead letter again and, in order, what waits behind it.')
+    .requiredOption('--id <n>', 'its number', deadLetterId)
+    .option('--reason <text>', 'kept with it')
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions & { id: number; reason?: string }) => {
+      const { redriveDeadLetter } = await import('./relay-commands.ts');
+      await redriveDeadLetter(output, options);
+    });
+  common(relay.command('skip'))
+    .description('Give a dead letter up: it is never published, what waits behind it is.')
+    .requiredOption('--id <n>', 'its number', deadLetterId)
+    .requiredOption('--reason <text>', 'kept with it')
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions & { id: number; reason: string }) => {
+      const { skipDeadLetter } = await import('./relay-commands.ts');
+      await skipDeadLetter(output, options);
+    });
 }
 
 const databaseEnvironment = `
@@ -87,5 +117,10 @@ const common = (command: Command): Command =>
 
 function positiveInteger(text: string): number {
   if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a positive integer.');
+  return Number(text);
+}
+
+function deadLetterId(text: string): number {
+  if (!/^[1-9][0-9]{0,14}$/.test(text)) throw new InvalidArgumentError('It must be a number from `dead-letters`.');
   return Number(text);
 }

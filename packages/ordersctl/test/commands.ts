@@ -3,4 +3,7 @@ export const commands = [
   { args: ['migrate'], variables: ['DATABASE_URL'] },
   { args: ['topics', 'apply'], variables: ['KAFKA_BROKERS'] },
   { args: ['keys', 'create', '--tenant', 'acme', '--name', 'till'], variables: ['DATABASE_URL'] },
+  { args: ['relay', 'dead-letters'], variables: ['DATABASE_URL'] },
+  { args: ['relay', 'redrive', '--id', '1'], variables: ['DATABASE_URL'] },
+  { args: ['relay', 'skip', '--id', '1', '--reason', 'lost'], variables: ['DATABASE_URL'] },
 ];

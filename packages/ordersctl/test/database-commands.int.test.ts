@@ -45,6 +45,14 @@ describe('a new database', () => {
     await database.close();
   });
 
+  it('has no dead letters of the relay, and says so of one that is to be redriven', async () => {
+    const { json } = await ordersctl(['relay', 'dead-letters', '--json'], env);
+    expect(json()).toEqual({ deadLetters: [] });
+    const redrive = await ordersctl(['relay', 'redrive', '--id', '1'], env);
+    expect(redrive.status).toBe(1);
+    expect(redrive.err).toMatch(/^error: no dead letter number 1 .*\(OUTBOX_DEAD_LETTER_UNKNOWN\)\n$/);
+  });
+
   it('prints the key on a line of its own for people', async () => {
     const { out } = await ordersctl(keysCreate, env);
     expect(out).toMatch(/^ord_[A-Za-z0-9_-]{43}\nKey [0-9a-f-]{36} of tenant acme\. .*\n$/);
