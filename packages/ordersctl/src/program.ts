@@ -121,6 +121,7 @@ function positiveInteger(text: string): number {
 }
 
 function deadLetterId(text: string): number {
-  if (!/^[1-9][0-9]{0,14}$/.test(text)) throw new InvalidArgumentError('It must be a number from `dead-letters`.');
+  if (!/^[1-9][0-9]{0,14}$/.test(text))
+    throw new InvalidArgumentError('It must be a number from `dead-letters`.');
   return Number(text);
 }
