@@ -11,6 +11,7 @@ export interface RelayProcessSettings {
     readonly pollIntervalMs?: number;
     readonly batchSizeMax?: number;
     readonly backoffMaxMs?: number;
+    readonly lowWaterIntervalMs?: number;
     readonly listen?: boolean;
   };
   /** Behind a transaction pooler, which refuses settings of the session. */

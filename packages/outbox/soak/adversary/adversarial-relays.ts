@@ -28,6 +28,7 @@ export function adversarialRelays(options: AdversarialOptions) {
         pollIntervalMs: 50,
         batchSizeMax: 40,
         backoffMaxMs: 2_000,
+        lowWaterIntervalMs: 100,
         ...options.relay,
       },
       ...(options.pooled ? { pooled: true } : {}),
