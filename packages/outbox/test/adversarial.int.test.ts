@@ -11,10 +11,10 @@ import { cursorRelay, skipLockedRelays } from './alternative-relays.ts';
 const seed = wantedSeed();
 
 function tell(what: string, report: RunReport): void {
-  const { events, takeovers, lost, inverted, duplicates, seconds } = report;
+  const { events, takeovers, lost, inverted, duplicates, lowWaterShare, seconds } = report;
   process.stdout.write(
     `${what}: seed ${seed}, ${events} events, ${takeovers} takeovers, ${lost} lost, ${inverted} inverted, ` +
-      `${duplicates} duplicates (${seconds} s)\n`,
+      `${duplicates} duplicates (${seconds} s, low-water mark at ${Math.round(lowWaterShare * 100)} %)\n`,
   );
 }
 
@@ -47,6 +47,8 @@ describe('concurrent writers, relays killed, paused and restarted', () => {
     expect(report.events).toBeGreaterThanOrEqual(20_000);
     expect(report.takeovers).toBeGreaterThanOrEqual(10);
     expect(report.rolledBack).toBeGreaterThan(100);
+    // Else it would say nothing about the low-water mark, under which a row could be lost.
+    expect(report.lowWaterShare).toBeGreaterThan(0);
     expect(crashes).toBe(0);
     expect(faults).toEqual({
       kill: expect.toSatisfy((n: number) => n > 0),

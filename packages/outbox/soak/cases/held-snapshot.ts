@@ -77,8 +77,11 @@ async function hold({ database }: RunContext, log: (line: string) => void): Prom
     let oldestS = 0;
     for (const endMs = Date.now() + heldS * 1000; Date.now() < endMs; await sleep(sampleIntervalMs)) {
       const { rows } = await database.pool.query(
-        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS s
-         FROM outbox WHERE published_at IS NULL AND seq >= (SELECT min(low_seq) FROM outbox_buckets)`,
+        `SELECT coalesce(extract(epoch FROM clock_timestamp() - min(first.created_at)), 0)::float8 AS s
+         FROM outbox_buckets b CROSS JOIN LATERAL (
+           SELECT o.created_at FROM outbox o
+           WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+           ORDER BY o.seq LIMIT 1) first`,
       );
       oldestS = Math.max(oldestS, rows[0].s);
     }
@@ -103,7 +106,7 @@ async function pollMsOf(pool: pg.Pool, lowSeq: string): Promise<number> {
   await pool.query(
     `SELECT count(r.seq) FROM outbox_buckets b CROSS JOIN LATERAL (
        SELECT o.seq FROM outbox o
-       WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.seq >= ${lowSeq} ORDER BY o.seq LIMIT 500) r`,
+       WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= ${lowSeq} ORDER BY o.seq LIMIT 500) r`,
   );
   return performance.now() - startMs;
 }
