@@ -59,7 +59,7 @@ export const writersDefault = 12;
 /** Few, so that writers wait for each other's locks. */
 const aggregateCount = 16;
 const partitions = 4;
-const stalledMs = 90_000;
+const stalledMs = 30_000;
 
 /** Writes, relays, and compares what was read with what was written; the database and the processes go at the end. */
 export async function runHistory(servers: Servers, options: RunOptions): Promise<RunReport> {
@@ -133,7 +133,7 @@ async function lowWaterShare({ pool }: RunDatabase): Promise<number> {
   return Number(rows[0].share ?? 0);
 }
 
-/** Ends when nothing has moved for long: that is a failure, whatever the speed of the machine. */
+/** Gives up when nothing has moved for long, whatever the speed of the machine: the checker then finds what is lost. */
 async function untilDrained(
   relays: RelaysUnderTest,
   database: RunDatabase,
@@ -150,7 +150,8 @@ async function untilDrained(
     const now = await left();
     if (now !== last.left) last = { left: now, atMs: Date.now() };
     if (Date.now() - last.atMs > stalledMs) {
-      throw new Error(`seed ${options.seed}: ${now} events stay unpublished, and nothing moves any more`);
+      options.log?.(`${now} events stay unpublished, and nothing moves any more`);
+      return;
     }
     await sleep(100);
   }
