@@ -46,6 +46,8 @@ export function readConfig(): WorkerConfig {
 function contradictions(config: WorkerConfig): string[] {
   const problems: string[] = [];
   const lastSendMs = config.GATEWAY_KEY_LIFETIME_MS - config.GATEWAY_KEY_LIFETIME_MARGIN_MS;
+  if (!isCallable(config.GATEWAY_URL))
+    problems.push('GATEWAY_URL must be an http:// or https:// URL without user and password');
   if (config.GATEWAY_TIMEOUT_MS >= config.PAYMENT_LEASE_MS)
     problems.push('GATEWAY_TIMEOUT_MS must be less than PAYMENT_LEASE_MS');
   if (config.GATEWAY_TIMEOUT_MS >= config.GATEWAY_KEY_LIFETIME_MARGIN_MS)
@@ -57,4 +59,10 @@ function contradictions(config: WorkerConfig): string[] {
   if (config.PAYMENT_BACKOFF_BASE_MS > config.PAYMENT_BACKOFF_MAX_MS)
     problems.push('PAYMENT_BACKOFF_BASE_MS must not be more than PAYMENT_BACKOFF_MAX_MS');
   return problems;
+}
+
+/** `fetch` throws for any other before it sends anything, and every payment would wait for an outcome that never was. */
+function isCallable(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
 }

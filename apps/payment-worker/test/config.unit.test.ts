@@ -48,4 +48,13 @@ describe('the configuration of payment-worker', () => {
       'PAYMENT_BACKOFF_BASE_MS must not be more than PAYMENT_BACKOFF_MAX_MS',
     ]);
   });
+
+  it.each(['gateway:8080', 'ftp://gateway', 'https://user:hunter2@gateway'])(
+    'a gateway that cannot be called is refused at the start: %s',
+    async (GATEWAY_URL) => {
+      expect(await problemsWith({ ...sound, GATEWAY_URL })).toEqual([
+        'GATEWAY_URL must be an http:// or https:// URL without user and password',
+      ]);
+    },
+  );
 });
