@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   assertSchemaFits,
   contract,
@@ -13,11 +13,11 @@ import { createEmptyDatabase } from './databases.ts';
 
 let empty: Awaited<ReturnType<typeof createEmptyDatabase>>;
 let database: ReturnType<typeof createDatabase>;
-beforeAll(async () => {
+beforeEach(async () => {
   empty = await createEmptyDatabase();
   database = createDatabase({ url: empty.url });
 });
-afterAll(async () => {
+afterEach(async () => {
   await database?.close();
   await empty?.drop();
 });
@@ -33,7 +33,6 @@ const contracting = {
   '0003-no-metadata': contract(2, [sql`ALTER TABLE orders DROP COLUMN metadata`]),
 };
 
-// One story in order: a database through three releases.
 describe('schema and program', () => {
   it('do not fit before anything has been migrated; the error says what to run', async () => {
     await expect(assertSchemaFits(database.db)).rejects.toMatchObject({
@@ -48,6 +47,7 @@ describe('schema and program', () => {
   });
 
   it('do not fit while a migration of the program’s own release is missing, which the error names', async () => {
+    await migrateAll(empty.url);
     await expect(assertSchemaFits(database.db, { sets: release(expanding) })).rejects.toMatchObject({
       code: 'DB_SCHEMA_BEHIND',
       message: 'the database lacks 0002-nickname of product: run "ordersctl migrate"',
@@ -55,12 +55,14 @@ describe('schema and program', () => {
   });
 
   it('fit, old and new program both, after an expanding migration', async () => {
+    await migrateAll(empty.url);
     await migrateAll(empty.url, { sets: release(expanding) });
     await assertSchemaFits(database.db);
     await assertSchemaFits(database.db, { sets: release(expanding), appSchema: 2 });
   });
 
   it('do not fit an old program after a contracting migration', async () => {
+    await migrateAll(empty.url, { sets: release(expanding) });
     await migrateAll(empty.url, { sets: release(contracting) });
     await expect(assertSchemaFits(database.db)).rejects.toMatchObject({
       code: 'DB_APP_TOO_OLD',

@@ -1,60 +1,73 @@
-import { createDatabase, findApiKey } from '@orders/db';
+import { createDatabase, findApiKey, migrateAll } from '@orders/db';
 import { createTestDatabase } from '@orders/dev-stack/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ordersctl } from './ordersctl.ts';
 
-let empty: Awaited<ReturnType<typeof createTestDatabase>>;
-let env: { DATABASE_URL: string };
-beforeAll(async () => {
-  empty = await createTestDatabase({ template: 'empty', migrate: async () => {} });
-  env = { DATABASE_URL: empty.url };
-});
-afterAll(() => empty?.drop());
+/** The environment of a database that the tests of one `describe` have, or each of them. */
+function useDatabase(template: string, migrate: (url: string) => Promise<unknown>) {
+  let database: Awaited<ReturnType<typeof createTestDatabase>> | undefined;
+  return {
+    create: async () => {
+      database = await createTestDatabase({ template, migrate: async (url) => void (await migrate(url)) });
+    },
+    drop: () => database?.drop(),
+    env: () => ({ DATABASE_URL: database?.url ?? '' }),
+  };
+}
 
 const keysCreate = ['keys', 'create', '--tenant', 'acme', '--name', 'till'];
 
-// One story in order: a new database becomes one that has a key.
 describe('a new database', () => {
+  const { create, drop, env } = useDatabase('empty', async () => {});
+  beforeEach(create);
+  afterEach(drop);
+
   it('has no keys before it is migrated; the error says what to run', async () => {
-    const { status, err } = await ordersctl(keysCreate, env);
+    const { status, err } = await ordersctl(keysCreate, env());
     expect(status).toBe(1);
     expect(err).toMatch(/^error: the database lacks .*: run "ordersctl migrate" \(DB_SCHEMA_BEHIND\)\n$/);
   });
 
   it('is migrated by several processes at once, by one of them', async () => {
-    const runs = await Promise.all([1, 2].map(() => ordersctl(['migrate', '--json'], env)));
+    const runs = await Promise.all([1, 2].map(() => ordersctl(['migrate', '--json'], env())));
     expect(runs.map((run) => run.status)).toEqual([0, 0]);
     const applied = runs.map((run) => run.json().applied as { set: string; migration: string }[]);
     expect(applied.filter((one) => one.length === 0)).toHaveLength(1);
     expect(applied.flat()).toContainEqual({ set: 'product', migration: '0001-orders-and-payments' });
   });
+});
+
+describe('a migrated database', () => {
+  const { create, drop, env } = useDatabase('orders', migrateAll);
+  beforeAll(create);
+  afterAll(drop);
 
   it('is migrated again without effect, and says so', async () => {
-    const { status, out, err } = await ordersctl(['migrate'], env);
+    const { status, out, err } = await ordersctl(['migrate'], env());
     expect({ status, out, err }).toEqual({ status: 0, out: 'nothing to apply\n', err: '' });
   });
 
   it('gets a key that opens its tenant', async () => {
-    const { status, json, err } = await ordersctl([...keysCreate, '--json'], env);
+    const { status, json, err } = await ordersctl([...keysCreate, '--json'], env());
     expect({ status, err }).toEqual({ status: 0, err: '' });
     const { id, key, tenantId, name } = json();
     expect({ tenantId, name }).toEqual({ tenantId: 'acme', name: 'till' });
 
-    const database = createDatabase({ url: env.DATABASE_URL });
+    const database = createDatabase({ url: env().DATABASE_URL });
     expect(await findApiKey(database.db, key as string)).toEqual({ keyId: id, tenantId: 'acme' });
     await database.close();
   });
 
   it('has no dead letters of the relay, and says so of one that is to be redriven', async () => {
-    const { json } = await ordersctl(['relay', 'dead-letters', '--json'], env);
+    const { json } = await ordersctl(['relay', 'dead-letters', '--json'], env());
     expect(json()).toEqual({ deadLetters: [] });
-    const redrive = await ordersctl(['relay', 'redrive', '--id', '1'], env);
+    const redrive = await ordersctl(['relay', 'redrive', '--id', '1'], env());
     expect(redrive.status).toBe(1);
     expect(redrive.err).toMatch(/^error: no dead letter number 1 .*\(OUTBOX_DEAD_LETTER_UNKNOWN\)\n$/);
   });
 
   it('prints the key on a line of its own for people', async () => {
-    const { out } = await ordersctl(keysCreate, env);
+    const { out } = await ordersctl(keysCreate, env());
     expect(out).toMatch(/^ord_[A-Za-z0-9_-]{43}\nKey [0-9a-f-]{36} of tenant acme\. .*\n$/);
   });
 });
