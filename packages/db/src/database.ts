@@ -15,6 +15,8 @@ export interface DatabaseOptions {
   readonly lockTimeoutMs?: number;
   /** After this silence inside a transaction the server ends the session and frees its locks (5 s). */
   readonly idleInTransactionTimeoutMs?: number;
+  /** How much longer than the server we wait for the answer to a statement before we give up its connection (5 s). */
+  readonly answerMarginMs?: number;
   /** Longest wait for a connection, be it a free one of the pool or a new one (10 s). */
   readonly acquireTimeoutMs?: number;
   /** Shown in `pg_stat_activity`. */
@@ -40,17 +42,17 @@ const defaults = {
   statementTimeoutMs: 5_000,
   lockTimeoutMs: 3_000,
   idleInTransactionTimeoutMs: 5_000,
+  answerMarginMs: 5_000,
   acquireTimeoutMs: 10_000,
   poolMax: 10,
 };
 
-/** How much longer than the server we wait for a statement's answer before we call the connection dead. */
-const answerMarginMs = 5_000;
 const keepAliveDelayMs = 5_000;
 
 /** Opens a pool; connections are made when they are needed. `bigint` columns are read as numbers. */
 export function createDatabase(options: DatabaseOptions): DatabaseHandle {
   const statementTimeoutMs = options.statementTimeoutMs ?? defaults.statementTimeoutMs;
+  const answerMarginMs = options.answerMarginMs ?? defaults.answerMarginMs;
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -71,7 +73,10 @@ export function createDatabase(options: DatabaseOptions): DatabaseHandle {
   pool.on('error', onError);
   // pg-pool listens to idle connections only. One that is ended by the server while it is checked out and no
   // query is running would otherwise be an uncaught 'error' event, which ends the process.
-  pool.on('connect', (client) => client.on('error', onError));
+  pool.on('connect', (client) => {
+    client.on('error', onError);
+    closeWhenUnanswered(client);
+  });
 
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   let closing: Promise<void> | undefined;
@@ -83,6 +88,25 @@ export function createDatabase(options: DatabaseOptions): DatabaseHandle {
       return closing;
     },
   };
+}
+
+/**
+ * Ends a connection as soon as a query on it has been given up. pg goes on using it: the next query would wait behind
+ * the same silence, or, if the late answer is that of a BEGIN, write into a transaction that nobody commits.
+ */
+function closeWhenUnanswered(client: pg.PoolClient): void {
+  const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+  const watched = (...args: unknown[]) => {
+    const result = query(...args);
+    // Whoever passes a callback, as the pool's own query does, gives the connection back with its error.
+    if (result instanceof Promise) {
+      result.catch((error: Error) => {
+        if (error.message === 'Query read timeout') void (client as unknown as pg.Client).end();
+      });
+    }
+    return result;
+  };
+  client.query = watched as typeof client.query;
 }
 
 async function closeAll(db: Kysely<Database>, pool: pg.Pool): Promise<void> {
