@@ -8,6 +8,7 @@ export type OutboxErrorCode =
   | 'OUTBOX_OPTION_INVALID' // the message names the option
   | 'OUTBOX_HISTORY_INVALID' // the history checker was given an event id that is written twice
   | 'OUTBOX_DEAD_LETTER_UNKNOWN' // none such waits for a decision
+  | 'OUTBOX_PARTITIONS_FORBIDDEN' // in the log: the relay's role does not own the table
   | 'OUTBOX_RELAY_STARTED' // `start` was called twice
   | 'OUTBOX_PUBLISH_TIMEOUT' // the publisher gave no answer in time; the records count as not acknowledged
   | 'OUTBOX_PUBLISHER_BROKE_CONTRACT' // not one result per record

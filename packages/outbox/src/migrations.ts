@@ -1,5 +1,6 @@
 import { createOutboxTables } from './migrations/0001-outbox.ts';
 import { createDeadLetters } from './migrations/0003-dead-letters.ts';
+import { addRetention } from './migrations/0004-retention.ts';
 import { quoteIdentifier } from './postgres.ts';
 import { type RawQuery, rawQuery } from './transaction.ts';
 
@@ -23,6 +24,7 @@ export interface OutboxMigrationOptions {
 const migrations: Readonly<Record<string, readonly string[]>> = {
   '0001-outbox': createOutboxTables,
   '0003-dead-letters': createDeadLetters,
+  '0004-retention': addRetention,
 };
 
 /** Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default. */

@@ -27,7 +27,9 @@ export interface OutboxNames {
   readonly sequence: string;
   readonly blocked: string;
   readonly deadLetters: string;
-  readonly createPartitions: string;
+  readonly partitions: string;
+  readonly maintenance: string;
+  readonly retired: string;
   readonly resolveDeadLetters: string;
   readonly finishRedrives: string;
   /** Channel of NOTIFY, not quoted. */
@@ -44,7 +46,9 @@ export function outboxNames(schema?: string): OutboxNames {
     sequence: `${prefix}outbox_seq`,
     blocked: `${prefix}outbox_blocked`,
     deadLetters: `${prefix}outbox_dead_letters`,
-    createPartitions: `${prefix}outbox_create_partitions`,
+    partitions: `${prefix}outbox_partitions`,
+    maintenance: `${prefix}outbox_maintenance`,
+    retired: `${prefix}outbox_retired`,
     resolveDeadLetters: `${prefix}outbox_resolve_dead_letters`,
     finishRedrives: `${prefix}outbox_finish_redrives`,
     channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),

@@ -7,10 +7,12 @@ import { createBucketLeases } from './relay/bucket-leases.ts';
 import { createHeldRows } from './relay/held-rows.ts';
 import { createLanes, type ParkedTopic } from './relay/lanes.ts';
 import { createLeaseStore } from './relay/lease-store.ts';
-import { type Loop, startLoop } from './relay/loop.ts';
+import { startLoop } from './relay/loop.ts';
 import { createLowWaterMark } from './relay/low-water.ts';
 import { type RelayOptions, type RelaySettings, relaySettings } from './relay/options.ts';
 import { createOutboxRows } from './relay/outbox-rows.ts';
+import { createPartitionKeeper, partitionLockTimeoutMs } from './relay/partition-keeper.ts';
+import { createPartitionStore } from './relay/partition-store.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
 import { startStatusLoop } from './relay/status-loop.ts';
@@ -59,10 +61,6 @@ export interface Relay {
   /** Whether it runs and its lease holds, that is, whether it reaches the database. The broker's state is in `status`. */
   isHealthy(): boolean;
 }
-
-/** Partitions are made days ahead, so this is soon enough. */
-const partitionIntervalMs = 3_600_000;
-const partitionRetryMaxMs = 60_000;
 
 /** @throws OutboxError `OUTBOX_OPTION_INVALID` */
 export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay {
@@ -146,7 +144,13 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
   const publishing = { ...broker, leases, rows, held, lanes, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
-  const partitions = startPartitionLoop(deps, settings, logger);
+  const partitionStore = createPartitionStore(pool, names, partitionLockTimeoutMs);
+  const partitions = startLoop({
+    name: 'making and dropping partitions',
+    step: createPartitionKeeper({ store: partitionStore, relayId, logger, crashPoint }, settings).step,
+    errorBackoffMaxMs: settings.partitionIntervalMs,
+    logger,
+  });
   const lowWater = startLoop({
     name: 'advancing the low-water mark',
     step: createLowWaterMark(pool, names, relayId, settings.lowWaterIntervalMs).step,
@@ -207,20 +211,3 @@ async function firstRound(round: () => Promise<number>, logger: Logger): Promise
 }
 
 const undefinedTable = '42P01';
-
-function startPartitionLoop(deps: RelayDeps, settings: RelaySettings, logger: Logger): Loop {
-  const { createPartitions } = outboxNames(settings.schema);
-  return startLoop({
-    name: 'making partitions',
-    step: async () => {
-      const { rows } = await deps.pool.query(`SELECT ${createPartitions}($1) AS created`, [
-        settings.partitionsAheadDays,
-      ]);
-      const created = Number(rows[0]?.created);
-      if (created > 0) logger.info({ created }, 'relay: partitions made');
-      return partitionIntervalMs;
-    },
-    errorBackoffMaxMs: partitionRetryMaxMs,
-    logger,
-  });
-}

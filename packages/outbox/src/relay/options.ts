@@ -37,8 +37,17 @@ export interface RelayOptions {
    * skipped (`block-aggregate`, the default), or go on (`skip`). Other aggregates go on in any case.
    */
   readonly onPoison?: 'block-aggregate' | 'skip';
-  /** Days for which partitions are made in advance (3). */
-  readonly partitionsAheadDays?: number;
+  /**
+   * How long published rows stay, counted from the end of their partition (604,800,000, a week). `Infinity` keeps them
+   * for ever. Keep it longer than any transaction may take.
+   */
+  readonly retentionMs?: number;
+  /** Time that a new partition covers (86,400,000, a day of UTC); whole minutes. */
+  readonly partitionWidthMs?: number;
+  /** Partitions that are made in advance, beside the present one (7). */
+  readonly partitionsAhead?: number;
+  /** How often one of the relays makes and drops partitions (60,000). */
+  readonly partitionIntervalMs?: number;
 }
 
 /** Options with their defaults. */
@@ -69,7 +78,10 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     listen: options.listen ?? true,
     lowWaterIntervalMs: options.lowWaterIntervalMs ?? 2_000,
     onPoison: options.onPoison ?? 'block-aggregate',
-    partitionsAheadDays: options.partitionsAheadDays ?? 3,
+    retentionMs: options.retentionMs ?? 7 * dayMs,
+    partitionWidthMs: options.partitionWidthMs ?? dayMs,
+    partitionsAhead: options.partitionsAhead ?? 7,
+    partitionIntervalMs: options.partitionIntervalMs ?? minuteMs,
   };
   for (const [name, value] of Object.entries(settings)) {
     if (typeof value === 'number' && !(value > 0)) throw invalid(name, 'must be greater than 0');
@@ -80,8 +92,14 @@ export function relaySettings(options: RelayOptions): RelaySettings {
   if (settings.leaseMarginMs >= leaseDurationMs / 2) {
     throw invalid('leaseMarginMs', 'must be less than half of leaseDurationMs: heartbeats need the rest');
   }
+  if (!Number.isInteger(settings.partitionWidthMs / minuteMs)) {
+    throw invalid('partitionWidthMs', 'must be whole minutes');
+  }
   return settings;
 }
+
+const minuteMs = 60_000;
+const dayMs = 24 * 60 * minuteMs;
 
 function invalid(name: string, problem: string): OutboxError {
   return new OutboxError('OUTBOX_OPTION_INVALID', `${name} ${problem}`);

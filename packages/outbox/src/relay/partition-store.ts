@@ -1,0 +1,132 @@
+import { partitionStorage } from '../migrations/0004-retention.ts';
+import { type OutboxNames, type PoolLike, quoteIdentifier } from '../postgres.ts';
+import { partitionName, type TimeRange } from './partition-ranges.ts';
+import {
+  briefly,
+  keepCode,
+  resultOf,
+  runScript,
+  type ScriptResult,
+  type ScriptSettings,
+  together,
+} from './partition-script.ts';
+
+/** A partition with a range; names are as they stand in SQL. Bounds that are not times count as infinite. */
+export interface Partition extends TimeRange {
+  readonly table: string;
+}
+
+/** The table's partitions at this moment. */
+export interface PartitionView {
+  /** The database's clock. */
+  readonly nowMs: number;
+  readonly schema: string;
+  readonly owner: string | undefined;
+  readonly partitions: readonly Partition[];
+  readonly defaultTable: string | undefined;
+}
+
+/** The statements about partitions. */
+export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTimeoutMs: number) {
+  /** @returns whether the round of this interval is this relay's */
+  async function claim(relayId: string, intervalMs: number): Promise<boolean> {
+    const { rowCount } = await pool.query(
+      `UPDATE ${names.maintenance}
+       SET relay = $1, next_at = clock_timestamp() + make_interval(secs => $2::float8 / 1000)
+       WHERE next_at <= clock_timestamp()`,
+      [relayId, intervalMs],
+    );
+    return rowCount === 1;
+  }
+
+  async function look(): Promise<PartitionView> {
+    const { rows } = await pool.query(
+      `SELECT quote_ident(n.nspname) AS schema, quote_ident(pg_get_userbyid(c.relowner)) AS owner,
+              pg_get_userbyid(c.relowner) = current_user AS is_owner,
+              p.partition, p.is_default, ${msOf('p.lower_bound')} AS from_ms, ${msOf('p.upper_bound')} AS to_ms,
+              ${msOf('clock_timestamp()')} AS now_ms
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       LEFT JOIN ${names.partitions}() p ON true
+       WHERE c.oid = $1::text::regclass`,
+      [names.outbox],
+    );
+    const [first] = rows;
+    const ranged = rows.filter((row) => row.partition !== null && row.is_default !== true);
+    return {
+      nowMs: Number(first?.now_ms),
+      schema: String(first?.schema),
+      owner: first?.is_owner === true ? undefined : String(first?.owner),
+      defaultTable: rows.find((row) => row.is_default === true)?.partition as string | undefined,
+      partitions: ranged.map((row) => ({
+        table: String(row.partition),
+        fromMs: (row.from_ms as number | null) ?? -Infinity,
+        toMs: (row.to_ms as number | null) ?? Infinity,
+      })),
+    };
+  }
+
+  const scriptSettings = ({ owner }: PartitionView): ScriptSettings => ({ owner, lockTimeoutMs });
+
+  /**
+   * Makes a partition and attaches it, which lets writers go on; only those who read the default partition wait.
+   */
+  function create(view: PartitionView, range: TimeRange): Promise<ScriptResult> {
+    const settings = scriptSettings(view);
+    const table = `${view.schema}.${quoteIdentifier(partitionName(range))}`;
+    return runScript(pool, settings, [
+      `CREATE TABLE ${table} (LIKE ${names.outbox} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)
+       WITH (${partitionStorage})`,
+      briefly(settings),
+      together([
+        `ALTER TABLE ${names.outbox} ATTACH PARTITION ${table}
+         FOR VALUES FROM ('${isoOf(range.fromMs)}') TO ('${isoOf(range.toMs)}')`,
+      ]),
+    ]);
+  }
+
+  /** Why a partition must stay, as an SQL expression; null if it may go. It costs a look into three indexes. */
+  const whyKept = (table: string): string =>
+    `CASE WHEN EXISTS (SELECT FROM (SELECT FROM ${table} WHERE published_at IS NULL AND held_at IS NULL
+                                    ORDER BY bucket, seq LIMIT 1) first) THEN 'has unpublished rows'
+          WHEN EXISTS (SELECT FROM (SELECT FROM ${table} WHERE published_at IS NULL AND held_at IS NOT NULL
+                                    ORDER BY bucket, aggregatetype, aggregateid, seq LIMIT 1) first) THEN 'has held rows'
+          WHEN (SELECT max(seq) FROM ${table}) >= (SELECT min(low_seq) FROM ${names.buckets})
+            THEN 'has rows that the low-water mark has not passed' END`;
+
+  /** @returns whether a partition must stay, for all that one can say without its lock */
+  async function lookInto({ table }: Partition): Promise<ScriptResult> {
+    try {
+      const { rows } = await pool.query(`SELECT ${whyKept(table)} AS reason`);
+      const reason = rows[0]?.reason as string | null | undefined;
+      return reason ? { outcome: 'kept', reason } : { outcome: 'done', reason: '' };
+    } catch (thrown) {
+      return resultOf(thrown);
+    }
+  }
+
+  /**
+   * Drops a partition with nothing in it but published rows below the low-water mark. Looked at once its lock is held:
+   * whoever has written into it has ended then, and nobody can write into it any more. Only then, and for the drop
+   * alone, is everybody kept out of the whole table.
+   */
+  function drop(view: PartitionView, { table }: Partition): Promise<ScriptResult> {
+    const settings = scriptSettings(view);
+    return runScript(pool, settings, [
+      `LOCK TABLE ONLY ${table} IN SHARE MODE`,
+      `DO $outbox$ DECLARE
+         reason text := ${whyKept(table)};
+       BEGIN
+         IF reason IS NOT NULL THEN RAISE EXCEPTION USING ERRCODE = '${keepCode}', MESSAGE = reason; END IF;
+       END $outbox$`,
+      briefly(settings),
+      `DROP TABLE ${table}`,
+    ]);
+  }
+
+  return { claim, look, create, lookInto, drop };
+}
+
+export type PartitionStore = ReturnType<typeof createPartitionStore>;
+
+const msOf = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::float8`;
+const isoOf = (atMs: number): string => new Date(atMs).toISOString();

@@ -1,0 +1,104 @@
+import type pg from 'pg';
+import { expect } from 'vitest';
+import { outboxNames } from '../src/postgres.ts';
+import { type RelaySettings, relaySettings } from '../src/relay/options.ts';
+import { createPartitionKeeper, partitionLockTimeoutMs } from '../src/relay/partition-keeper.ts';
+import { partitionName, slotAt } from '../src/relay/partition-ranges.ts';
+import { createPartitionStore } from '../src/relay/partition-store.ts';
+import { openTestDatabase } from './fixture.ts';
+import { poll } from './relay-fixture.ts';
+
+export const dayMs = 86_400_000;
+
+/** Longer than any test: whoever waits for a lock goes on when it is free, and only then. */
+export const patientMs = 60_000;
+
+interface Row {
+  /** Days since it was written. */
+  age: number;
+  published?: boolean;
+  held?: boolean;
+}
+
+/** A database of one test's own, in which time has passed. */
+export async function openPartitions() {
+  const database = await openTestDatabase();
+  const { pool } = database;
+  const names = outboxNames();
+  const log: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+  const say = (level: string) => (fields: object, message: string) =>
+    void log.push({ level, message, fields: fields as Record<string, unknown> });
+  const logger = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') };
+
+  /** What a relay does in its turn; two days of retention. */
+  function keeper(
+    o: Partial<RelaySettings> & {
+      as?: pg.Pool;
+      lockTimeoutMs?: number;
+      relayId?: string;
+      crashPoint?: (point: string) => void;
+    } = {},
+  ) {
+    const { as = pool, lockTimeoutMs = partitionLockTimeoutMs, relayId = 'me', ...options } = o;
+    const { crashPoint = () => undefined } = o;
+    const store = createPartitionStore(as, names, lockTimeoutMs);
+    const settings = { ...relaySettings({ retentionMs: 2 * dayMs }), ...options };
+    return createPartitionKeeper({ store, relayId, logger, crashPoint }, settings);
+  }
+
+  const nameOf = (age: number): string => partitionName(slotAt(Date.now() - age * dayMs, dayMs));
+
+  return {
+    ...database,
+    names,
+    log,
+    logger,
+    keeper,
+    /** Name of the partition of so many days ago. */
+    nameOf,
+    /** Names of the partitions, in order; default included. */
+    async partitions(): Promise<string[]> {
+      const { rows } = await pool.query(
+        `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'outbox'::regclass ORDER BY 1`,
+      );
+      return rows.map(({ name }) => name);
+    },
+    /** The partition of so many days ago, as it would be there had a relay made it then. */
+    async past(age: number): Promise<string> {
+      const { fromMs, toMs } = slotAt(Date.now() - age * dayMs, dayMs);
+      const literal = (ms: number) => `'${new Date(ms).toISOString()}'`;
+      await pool.query(
+        `CREATE TABLE ${nameOf(age)} PARTITION OF outbox FOR VALUES FROM (${literal(fromMs)}) TO (${literal(toMs)})`,
+      );
+      return nameOf(age);
+    },
+    /** Everything that is there is passed by the low-water mark. */
+    passLowWater: () =>
+      pool.query('UPDATE outbox_buckets SET low_seq = (SELECT last_value + 1 FROM outbox_seq)'),
+    /** Writes rows, in order; published unless it says otherwise. */
+    async write(rows: readonly Row[], connection: { query: pg.Pool['query'] } = pool): Promise<void> {
+      for (const { age, published = true, held = false } of rows) {
+        await connection.query(
+          `INSERT INTO outbox (id, bucket, topic, key, type, aggregatetype, aggregateid, payload, created_at,
+                               published_at, held_at)
+           VALUES (gen_random_uuid(), 0, 't', 'k', 'y', 'a', 'i', '{}', to_timestamp($1),
+                   CASE WHEN $2 THEN now() END, CASE WHEN $3 THEN now() END)`,
+          [(Date.now() - age * dayMs) / 1000, published, held],
+        );
+      }
+    },
+    /** Waits until somebody waits for a lock on the table. */
+    untilWaitedFor: (table: string) =>
+      expect
+        .poll(async () => {
+          const { rows } = await pool.query(
+            'SELECT pid FROM pg_locks WHERE NOT granted AND relation = $1::regclass',
+            [table],
+          );
+          return rows.length;
+        }, poll)
+        .toBeGreaterThan(0),
+  };
+}
+
+export type Partitions = Awaited<ReturnType<typeof openPartitions>>;
