@@ -90,6 +90,7 @@ async function stopOne(paths: StatePaths): Promise<void> {
     }
     const socket = await tryConnect(paths.socket);
     if (socket === undefined) continue; // it is starting or ending
+    socket.resume(); // what it tells must be taken, or its end is never seen
     say(socket, { type: 'stop' });
     await Promise.race([closeOf(socket), limit(deadline - Date.now())]);
     socket.destroy();

@@ -152,6 +152,23 @@ test('two holders share one stack; it outlives the first that leaves, and ends w
   await expectAllGone(processes, two.urls);
 });
 
+test('stop ends a stack that another process holds, says so, and both end in order', async () => {
+  const { holder, urls } = await startHolder();
+  const processes = running();
+  const stop = await startService({
+    name: 'stop',
+    entry: new URL('../src/main.ts', import.meta.url),
+    args: ['stop'],
+    env,
+  });
+  started.push(stop);
+  expect(await stop.exited).toEqual({ code: 0, signal: null });
+  expect(stop.logs.map((line) => line.msg)).toEqual(['The development stack is stopped.']);
+  await expectAllGone(processes, urls);
+  expect(await holder.exited).toMatchObject({ code: 1 });
+  expect(holder.logs.at(-1)?.msg).toContain('somebody stopped it');
+});
+
 test('the test runs of two packages share one stack, and it ends after them although a test failed', async () => {
   const [failing, passing] = await Promise.all([
     startVitest('fails.int.test.ts'),
