@@ -26,6 +26,7 @@ export function createClaimTurns(
   const owner = `${hostname()}:${process.pid}:${uuidv7().slice(-6)}`;
   const inFlight = new Set<Promise<void>>();
   let afterTenant = '';
+  let takenInRound = 0;
 
   async function claim(slots: number): Promise<Claim> {
     const claimed = await inTransaction(db, async (tx) => {
@@ -57,9 +58,8 @@ export function createClaimTurns(
   async function turn(): Promise<boolean> {
     const slots = options.concurrencyMax - inFlight.size;
     if (slots <= 0) return true;
-    const turnStart = afterTenant;
     const claimedAtMs = performance.now();
-    const { attempts, refusedByIndex } = await claim(slots);
+    const { attempts, refusedByIndex, lastTenant } = await claim(slots);
     for (const claimed of attempts) {
       const work = charge(claimed, claimedAtMs).finally(() => {
         inFlight.delete(work);
@@ -67,10 +67,13 @@ export function createClaimTurns(
       });
       inFlight.add(work);
     }
-    const taken = attempts.length + refusedByIndex;
-    // A turn that was not filled has seen every tenant behind its start: the next one begins at the first.
-    afterTenant = taken < slots ? '' : lastTenant(attempts, turnStart);
-    return taken === 0 && turnStart === '';
+    takenInRound += attempts.length + refusedByIndex;
+    afterTenant = lastTenant ?? '';
+    if (lastTenant !== null) return false;
+    // Every tenant has had its turn; if that led to nothing, the next round may wait.
+    const idle = takenInRound === 0;
+    takenInRound = 0;
+    return idle;
   }
 
   return {
@@ -79,9 +82,3 @@ export function createClaimTurns(
     settled: async () => void (await Promise.all(inFlight)),
   };
 }
-
-const lastTenant = (attempts: readonly ClaimedAttempt[], otherwise: string): string =>
-  attempts
-    .map(({ tenantId }) => tenantId)
-    .sort()
-    .at(-1) ?? otherwise;

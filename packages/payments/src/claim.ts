@@ -26,6 +26,8 @@ export interface Claim {
   readonly resumed: number;
   /** New attempts that the partial unique index refused. Not 0 means a bug: the claim itself should have seen it. */
   readonly refusedByIndex: number;
+  /** The last tenant whose turn it was, whether or not anything of it could be claimed; null: none is left. */
+  readonly lastTenant: string | null;
 }
 
 /** How many payments are claimed, from which tenant on, and for how long. Times in milliseconds. */
@@ -63,8 +65,8 @@ interface DuePayment {
  * one opened. Every send is counted (`permits`) here, before it happens.
  */
 export async function claimPayments(tx: Tx, options: ClaimOptions): Promise<Claim> {
-  const due = await lockDuePayments(tx, options);
-  if (due.length === 0) return { attempts: [], resumed: 0, refusedByIndex: 0 };
+  const { due, lastTenant } = await lockDuePayments(tx, options);
+  if (due.length === 0) return { attempts: [], resumed: 0, refusedByIndex: 0, lastTenant };
   const attempts = await attemptsOf(tx, due, options);
 
   const openOf = new Map(attempts.filter(({ state }) => isOpen(state)).map((one) => [one.payment_id, one]));
@@ -91,6 +93,7 @@ export async function claimPayments(tx: Tx, options: ClaimOptions): Promise<Clai
     }),
     resumed: resumed.length,
     refusedByIndex: due.length - taken.size,
+    lastTenant,
   };
 }
 
@@ -99,10 +102,16 @@ export async function claimPayments(tx: Tx, options: ClaimOptions): Promise<Clai
  * an even share of the slots for each. A backlog of 50,000 payments gets no more of a turn than a single payment.
  * Tenants are found by skipping through the index, so the cost is that of the tenants, not of their backlogs.
  *
+ * A tenant has had its turn even if all it has due is locked or waits for the sweeper: the next turn must not begin
+ * with it again. What that leaves free, and what does not divide evenly, goes to the next turn, which follows at once.
+ *
  * A payment whose cancel was asked for before anything was sent is left to the sweeper, which may lock its order.
  */
-async function lockDuePayments(tx: Tx, { slots, afterTenant }: ClaimOptions): Promise<DuePayment[]> {
-  const { rows } = await sql<DuePayment>`
+async function lockDuePayments(
+  tx: Tx,
+  { slots, afterTenant }: ClaimOptions,
+): Promise<{ due: DuePayment[]; lastTenant: string | null }> {
+  const { rows } = await sql<DuePayment & { id: string | null; tenants: number; last_tenant: string }>`
     WITH RECURSIVE tenant (id) AS (
       (SELECT tenant_id FROM payments WHERE state IN ('DUE', 'WAIT') AND tenant_id > ${afterTenant}
        ORDER BY tenant_id LIMIT 1)
@@ -115,8 +124,11 @@ async function lockDuePayments(tx: Tx, { slots, afterTenant }: ClaimOptions): Pr
       WHERE EXISTS (SELECT FROM payments WHERE tenant_id = tenant.id AND state IN ('DUE', 'WAIT')
                     AND next_at <= statement_timestamp())
       LIMIT ${slots}::int
+    ), turn AS MATERIALIZED (
+      SELECT count(*)::int AS tenants, max(id) AS last_tenant, ${slots}::int / greatest(count(*), 1) AS share
+      FROM served
     )
-    SELECT due.* FROM served CROSS JOIN LATERAL (
+    SELECT due.*, turn.tenants, turn.last_tenant FROM served CROSS JOIN turn LEFT JOIN LATERAL (
       SELECT id, order_id, tenant_id, event_id, correlation_id, amount_minor, currency, payment_method, round,
              lease_token
       FROM payments AS p
@@ -124,11 +136,15 @@ async function lockDuePayments(tx: Tx, { slots, afterTenant }: ClaimOptions): Pr
         AND NOT (p.cancel_requested AND NOT EXISTS (
           SELECT FROM payment_attempts AS a WHERE a.payment_id = p.id AND a.state IN ('SENT', 'UNKNOWN')))
       ORDER BY p.next_at
-      LIMIT (SELECT ceil(${slots}::numeric / greatest(count(*), 1))::int FROM served)
+      LIMIT turn.share
       FOR UPDATE SKIP LOCKED
-    ) AS due
-    LIMIT ${slots}::int`.execute(tx);
-  return rows;
+    ) AS due ON true`.execute(tx);
+  const [first] = rows;
+  return {
+    due: rows.filter(({ id }) => id !== null),
+    // In the order of the database's collation, which need not be ours.
+    lastTenant: first === undefined || first.tenants < slots ? null : first.last_tenant,
+  };
 }
 
 /** With what is left of each key, by the database's clock, which also wrote `first_sent_at`. */

@@ -3,6 +3,7 @@ import { createTestDatabase } from '@orders/dev-stack/testing';
 import { ordersTopic } from '@orders/events';
 import { createOrderLifecycle } from '@orders/order-lifecycle';
 import { createOutbox } from '@orders/outbox';
+import { sql } from 'kysely';
 import { afterAll, beforeAll } from 'vitest';
 import { claimPayments } from '../src/claim.ts';
 import type { AttemptOutcome } from '../src/decision.ts';
@@ -213,7 +214,14 @@ function protocolOf({ db }: DatabaseHandle) {
       .set({ state: 'VOID' })
       .where('state', 'in', ['DUE', 'WAIT', 'LEASED'])
       .execute();
-  return { claim, claimed, record, sweepOnce, loseLease, wakeAll, clear };
+  /** Runs `work` while somebody holds the lock of this order’s payment. */
+  const whileLocked = <R>(orderId: string, work: () => Promise<R>): Promise<R> =>
+    inTransaction(db, async (tx) => {
+      await sql`SET LOCAL idle_in_transaction_session_timeout = 0`.execute(tx);
+      await tx.selectFrom('payments').select('id').where('order_id', '=', orderId).forUpdate().execute();
+      return work();
+    });
+  return { claim, claimed, record, sweepOnce, loseLease, wakeAll, clear, whileLocked };
 }
 
 /** What a test wants the gateway to say; the ledger stays inside. */
