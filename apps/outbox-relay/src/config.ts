@@ -13,6 +13,12 @@ const Config = Type.Object({
   RELAY_POLL_INTERVAL_MS: Type.Integer({ default: 500, minimum: 10 }),
   /** Events of one bucket that are published at once, at most. */
   RELAY_BATCH_SIZE_MAX: Type.Integer({ default: 500, minimum: 1, maximum: 5000 }),
+  /** How long published events stay in the table, counted from the end of their partition. */
+  RELAY_RETENTION_MS: Type.Integer({ default: 604_800_000, minimum: 3_600_000 }),
+  /** Time that a partition of the table covers: whole minutes. */
+  RELAY_PARTITION_WIDTH_MS: Type.Integer({ default: 86_400_000, minimum: 60_000, multipleOf: 60_000 }),
+  /** Partitions that are made in advance. */
+  RELAY_PARTITIONS_AHEAD: Type.Integer({ default: 7, minimum: 1, maximum: 100 }),
 });
 
 /** What the relay is told by its environment. */

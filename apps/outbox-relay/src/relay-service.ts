@@ -32,6 +32,9 @@ export async function startRelayService(
       leaseDurationMs: config.RELAY_LEASE_MS,
       pollIntervalMs: config.RELAY_POLL_INTERVAL_MS,
       batchSizeMax: config.RELAY_BATCH_SIZE_MAX,
+      retentionMs: config.RELAY_RETENTION_MS,
+      partitionWidthMs: config.RELAY_PARTITION_WIDTH_MS,
+      partitionsAhead: config.RELAY_PARTITIONS_AHEAD,
       drainTimeoutMs: config.SHUTDOWN_TIMEOUT_MS * 0.8, // the rest is for giving back buckets and connections
     },
   );

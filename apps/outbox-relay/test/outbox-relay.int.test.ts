@@ -108,6 +108,26 @@ describe('outbox-relay as a process', () => {
     return new Map([...seen].map(([key, numbers]) => [key, [...numbers]]));
   }
 
+  it('makes partitions ahead and drops old ones, as it is configured', async () => {
+    const { pool } = database;
+    await pool.query(
+      `CREATE TABLE outbox_old PARTITION OF outbox FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')`,
+    );
+    const env = {
+      RELAY_RETENTION_MS: '3600000',
+      RELAY_PARTITIONS_AHEAD: '36',
+      RELAY_PARTITION_WIDTH_MS: '21600000',
+    };
+    const { relay } = await startRelay(env);
+    const partitions = async () => {
+      const { rows } = await pool.query('SELECT partition AS name FROM outbox_partitions()');
+      return rows.map(({ name }) => name as string);
+    };
+    await expect.poll(partitions, { timeout: 30_000 }).not.toContain('public.outbox_old');
+    expect((await partitions()).filter((name) => name.endsWith('t1800')).length).toBeGreaterThan(0);
+    await relay.stop('SIGTERM');
+  });
+
   it('is ready, publishes, and after SIGTERM ends with status 0; restarted under load it loses and reorders nothing', async () => {
     let stopped = false;
     let written = 0;

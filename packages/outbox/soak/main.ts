@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { acquireDevStack } from '@orders/dev-stack';
 import type { SoakCase } from './case.ts';
 import { adversarial } from './cases/adversarial.ts';
+import { autovacuum, autovacuum15 } from './cases/autovacuum.ts';
 import { backlog } from './cases/backlog.ts';
 import { brokerOutage } from './cases/broker-outage.ts';
 import { heldSnapshot } from './cases/held-snapshot.ts';
@@ -21,6 +22,8 @@ const cases: readonly SoakCase[] = [
   backlog,
   heldSnapshot,
   idle,
+  autovacuum,
+  autovacuum15,
 ];
 
 const help = `The outbox's long cases, on real servers, one after the other. Ends with "N passed, N failed, N skipped";

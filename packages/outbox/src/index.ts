@@ -20,5 +20,11 @@ export type { RelayOptions } from './relay/options.ts';
 export type { RelayCounts } from './relay/publishing.ts';
 export { createRelay, type Relay, type RelayDeps, type RelayStatus } from './relay.ts';
 export { adoptRestoredOutbox } from './restored.ts';
-export { type BucketStatus, type OutboxStatus, type OutboxStatusOptions, outboxStatus } from './status.ts';
+export {
+  type BucketStatus,
+  type OutboxStatus,
+  type OutboxStatusOptions,
+  outboxStatus,
+  type PartitionStatus,
+} from './status.ts';
 export type { KyselyTransaction, OutboxTransaction, PgTransaction, RawQuery } from './transaction.ts';

@@ -25,6 +25,14 @@ export interface RelayMetrics {
   readonly backlog: Gauge;
   /** Age of the oldest unpublished event, seconds; 0 when there is none. */
   readonly oldestAgeSeconds: Gauge;
+  /** Partitions made. */
+  readonly partitionsMade: Counter;
+  /** Partitions dropped. */
+  readonly partitionsDropped: Counter;
+  /** Changes of the partitions that did not come about and will be tried again; the log says why. */
+  readonly partitionsPutOff: Counter;
+  /** Time since the beginning of the oldest partition, seconds; 0 when there is none. */
+  readonly oldestPartitionAgeSeconds: Gauge;
 }
 
 const nothing = () => undefined;
@@ -38,4 +46,8 @@ export const noMetrics: RelayMetrics = {
   publishSeconds: { observe: nothing },
   backlog: { set: nothing },
   oldestAgeSeconds: { set: nothing },
+  partitionsMade: { inc: nothing },
+  partitionsDropped: { inc: nothing },
+  partitionsPutOff: { inc: nothing },
+  oldestPartitionAgeSeconds: { set: nothing },
 };

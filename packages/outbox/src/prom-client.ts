@@ -32,5 +32,15 @@ export function createPromClientMetrics({
     }),
     backlog: gauge('backlog', 'Unpublished events, counted up to a limit'),
     oldestAgeSeconds: gauge('oldest_unpublished_age_seconds', 'Age of the oldest unpublished event'),
+    partitionsMade: counter('partitions_made_total', 'Partitions made'),
+    partitionsDropped: counter('partitions_dropped_total', 'Partitions dropped'),
+    partitionsPutOff: counter(
+      'partitions_put_off_total',
+      'Changes of the partitions that did not come about and will be tried again',
+    ),
+    oldestPartitionAgeSeconds: gauge(
+      'oldest_partition_age_seconds',
+      'Time since the beginning of the oldest partition',
+    ),
   };
 }

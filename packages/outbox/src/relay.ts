@@ -11,8 +11,7 @@ import { startLoop } from './relay/loop.ts';
 import { createLowWaterMark } from './relay/low-water.ts';
 import { type RelayOptions, type RelaySettings, relaySettings } from './relay/options.ts';
 import { createOutboxRows } from './relay/outbox-rows.ts';
-import { createPartitionKeeper, partitionLockTimeoutMs } from './relay/partition-keeper.ts';
-import { createPartitionStore } from './relay/partition-store.ts';
+import { createPartitionKeeper } from './relay/partition-keeper.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
 import { startStatusLoop } from './relay/status-loop.ts';
@@ -144,10 +143,9 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
   const publishing = { ...broker, leases, rows, held, lanes, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
-  const partitionStore = createPartitionStore(pool, names, partitionLockTimeoutMs);
   const partitions = startLoop({
     name: 'making and dropping partitions',
-    step: createPartitionKeeper({ store: partitionStore, relayId, logger, crashPoint }, settings).step,
+    step: createPartitionKeeper({ pool, names, relayId, logger, metrics, crashPoint }, settings).step,
     errorBackoffMaxMs: settings.partitionIntervalMs,
     logger,
   });

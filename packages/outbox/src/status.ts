@@ -1,4 +1,4 @@
-import { outboxNames, type PoolLike } from './postgres.ts';
+import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
 
 /** A bucket as it now is. */
 export interface BucketStatus {
@@ -9,6 +9,18 @@ export interface BucketStatus {
   readonly epoch: number;
   /** Unpublished events, counted up to the limit. */
   readonly backlog: number;
+}
+
+/** The table's partitions as they now are. */
+export interface PartitionStatus {
+  /** Without the default partition. */
+  readonly count: number;
+  /** Time since the beginning of the oldest one, milliseconds; null when there is none. */
+  readonly oldestAgeMs: number | null;
+  /** Time until the end of the last one, milliseconds; beyond it rows go to the default partition. */
+  readonly aheadMs: number | null;
+  /** Whether rows are in the default partition. */
+  readonly defaultIsUsed: boolean;
 }
 
 /** The outbox as the database says. */
@@ -22,6 +34,7 @@ export interface OutboxStatus {
   readonly buckets: readonly BucketStatus[];
   /** How long the oldest transaction of this database that has written something has been open, milliseconds. */
   readonly oldestWritingTransactionMs: number | null;
+  readonly partitions: PartitionStatus;
 }
 
 /** Options of {@link outboxStatus}. */
@@ -33,7 +46,7 @@ export interface OutboxStatusOptions {
 }
 
 /**
- * Looks at the outbox, in two statements. Reads at most `countMax` entries of the index on unpublished rows for each of
+ * Looks at the outbox, in four statements. Reads at most `countMax` entries of the index on unpublished rows for each of
  * the 64 buckets, whatever the backlog; a role without `pg_read_all_stats` sees only its own writing transactions.
  */
 export async function outboxStatus(
@@ -74,5 +87,24 @@ export async function outboxStatus(
     oldestUnpublishedAgeMs: ages.length === 0 ? null : Math.max(0, ...ages),
     buckets,
     oldestWritingTransactionMs: typeof writingMs === 'number' ? Math.max(0, writingMs) : null,
+    partitions: await partitionStatus(pool, names),
+  };
+}
+
+async function partitionStatus(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<PartitionStatus> {
+  const { rows } = await pool.query(
+    `SELECT count(*) FILTER (WHERE NOT is_default)::int AS count, max(partition) FILTER (WHERE is_default) AS fallback,
+            (extract(epoch FROM clock_timestamp() - min(lower_bound)) * 1000)::float8 AS age_ms,
+            (extract(epoch FROM max(upper_bound) - clock_timestamp()) * 1000)::float8 AS ahead_ms
+     FROM ${names.partitions}()`,
+  );
+  const [found] = rows;
+  const fallback = found?.fallback as string | null | undefined;
+  const { rows: stray } = fallback ? await pool.query(`SELECT FROM ${fallback} LIMIT 1`) : { rows: [] };
+  return {
+    count: Number(found?.count),
+    oldestAgeMs: found?.age_ms as number | null,
+    aheadMs: found?.ahead_ms as number | null,
+    defaultIsUsed: stray.length > 0,
   };
 }

@@ -35,5 +35,6 @@ it('a relay counts through prom-client what it publishes, marks, fails at, and w
   expect(await value('publish_seconds')).toBeGreaterThan(1);
   await expect.poll(() => value('backlog')).toBeGreaterThanOrEqual(2);
   expect(await value('oldest_unpublished_age_seconds')).toBeGreaterThan(0);
+  expect(await value('oldest_partition_age_seconds')).toBeGreaterThan(0);
   await relay.stop();
 });

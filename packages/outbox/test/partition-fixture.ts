@@ -1,10 +1,10 @@
 import type pg from 'pg';
 import { expect } from 'vitest';
+import { noMetrics, type RelayMetrics } from '../src/metrics.ts';
 import { outboxNames } from '../src/postgres.ts';
 import { type RelaySettings, relaySettings } from '../src/relay/options.ts';
-import { createPartitionKeeper, partitionLockTimeoutMs } from '../src/relay/partition-keeper.ts';
+import { createPartitionKeeper } from '../src/relay/partition-keeper.ts';
 import { partitionName, slotAt } from '../src/relay/partition-ranges.ts';
-import { createPartitionStore } from '../src/relay/partition-store.ts';
 import { openTestDatabase } from './fixture.ts';
 import { poll } from './relay-fixture.ts';
 
@@ -36,17 +36,28 @@ export async function openPartitions() {
       as?: pg.Pool;
       lockTimeoutMs?: number;
       relayId?: string;
+      metrics?: RelayMetrics;
       crashPoint?: (point: string) => void;
     } = {},
   ) {
-    const { as = pool, lockTimeoutMs = partitionLockTimeoutMs, relayId = 'me', ...options } = o;
-    const { crashPoint = () => undefined } = o;
-    const store = createPartitionStore(as, names, lockTimeoutMs);
+    const {
+      as = pool,
+      lockTimeoutMs = 100,
+      relayId = 'me',
+      metrics = noMetrics,
+      crashPoint = () => undefined,
+      ...options
+    } = o;
     const settings = { ...relaySettings({ retentionMs: 2 * dayMs }), ...options };
-    return createPartitionKeeper({ store, relayId, logger, crashPoint }, settings);
+    return createPartitionKeeper(
+      { pool: as, names, relayId, logger, metrics, crashPoint, lockTimeoutMs },
+      settings,
+    );
   }
 
   const nameOf = (age: number): string => partitionName(slotAt(Date.now() - age * dayMs, dayMs));
+
+  const open: pg.PoolClient[] = [];
 
   return {
     ...database,
@@ -54,6 +65,16 @@ export async function openPartitions() {
     log,
     logger,
     keeper,
+    /** A connection for as long as the test, so that one that fails leaves nobody waiting. */
+    async connect(): Promise<pg.PoolClient> {
+      const client = await database.pool.connect();
+      open.push(client);
+      return client;
+    },
+    async close(): Promise<void> {
+      for (const client of open) client.release(true);
+      await database.close();
+    },
     /** Name of the partition of so many days ago. */
     nameOf,
     /** Names of the partitions, in order; default included. */
@@ -87,17 +108,20 @@ export async function openPartitions() {
         );
       }
     },
-    /** Waits until somebody waits for a lock on the table. */
-    untilWaitedFor: (table: string) =>
-      expect
+    /** Waits until so many wait for a lock on the table or a part of it. @returns their process ids */
+    async untilWaiting(count: number): Promise<number[]> {
+      let pids: number[] = [];
+      await expect
         .poll(async () => {
           const { rows } = await pool.query(
-            'SELECT pid FROM pg_locks WHERE NOT granted AND relation = $1::regclass',
-            [table],
+            `SELECT pid FROM pg_locks WHERE NOT granted AND relation::regclass::text ~ '^outbox'`,
           );
-          return rows.length;
+          pids = rows.map(({ pid }) => pid);
+          return pids.length;
         }, poll)
-        .toBeGreaterThan(0),
+        .toBe(count);
+      return pids;
+    },
   };
 }
 

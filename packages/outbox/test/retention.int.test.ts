@@ -1,5 +1,7 @@
+import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRelay } from '../src/index.ts';
+import { createPromClientMetrics } from '../src/prom-client.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { dayMs, openPartitions, type Partitions, patientMs } from './partition-fixture.ts';
 import { poll } from './relay-fixture.ts';
@@ -9,8 +11,6 @@ beforeEach(async () => {
   on = await openPartitions();
 });
 afterEach(() => on?.close());
-
-const published = { published: true } as const;
 
 describe('partitions', () => {
   it('are made ahead, of the width that is asked for, where there are none', async () => {
@@ -52,6 +52,20 @@ describe('partitions', () => {
     expect(await on.count()).toBe(1);
     const dropped = on.log.filter(({ message }) => message === 'relay: partition dropped');
     expect(dropped).toMatchObject([{ level: 'info', fields: { partition: `public.${old}` } }]);
+  });
+
+  it('are counted when they are made, dropped, and put off', async () => {
+    const [old, kept] = [await on.past(5), await on.past(4)];
+    await on.pool.query(`DROP TABLE ${on.nameOf(-1)}, ${on.nameOf(-2)}`);
+    await on.write([{ age: 4, published: false }]);
+    await on.passLowWater();
+    const registry = new Registry();
+    await on.keeper({ metrics: createPromClientMetrics({ registry }) }).round();
+    expect(await on.partitions()).toContain(kept);
+    expect(await on.partitions()).not.toContain(old);
+    const value = async (name: string) =>
+      (await registry.getSingleMetric(`outbox_relay_partitions_${name}_total`)?.get())?.values[0]?.value;
+    expect([await value('made'), await value('dropped'), await value('put_off')]).toEqual([2, 1, 1]);
   });
 
   it('stay for ever without a retention', async () => {
@@ -101,14 +115,13 @@ describe('a writer', () => {
   it('that commits between the look and the lock loses nothing: the look comes after the lock', async () => {
     const old = await on.past(4);
     await on.passLowWater();
-    const writer = await on.pool.connect();
+    const writer = await on.connect();
     await writer.query('BEGIN');
     await on.write([{ age: 4, published: false }], writer);
     await writer.query('UPDATE outbox_buckets SET low_seq = (SELECT last_value + 1 FROM outbox_seq)');
     const round = on.keeper({ lockTimeoutMs: patientMs }).round();
-    await on.untilWaitedFor(old);
+    await on.untilWaiting(1);
     await writer.query('COMMIT');
-    writer.release();
     await round;
     expect(await on.partitions()).toContain(old);
     expect(await on.count('published_at IS NULL')).toBe(1);
@@ -117,12 +130,11 @@ describe('a writer', () => {
   it('that is in the partition keeps it, and is waited for only briefly', async () => {
     const old = await on.past(4);
     await on.passLowWater();
-    const writer = await on.pool.connect();
+    const writer = await on.connect();
     await writer.query('BEGIN');
     await on.write([{ age: 4 }], writer);
     await on.keeper().round(); // ends while the writer is still open
     await writer.query('COMMIT');
-    writer.release();
     expect(await on.partitions()).toContain(old);
     expect(await on.count()).toBe(1);
     expect(on.log).toMatchObject([{ level: 'warn', fields: { outcome: 'busy' } }]);
@@ -131,20 +143,28 @@ describe('a writer', () => {
   it('is not kept waiting by a partition that cannot be dropped because somebody reads', async () => {
     const [old, alike] = [await on.past(5), await on.past(4)];
     await on.passLowWater();
-    const reader = await on.pool.connect();
+    const reader = await on.connect();
     await reader.query('BEGIN');
     await reader.query('SELECT count(*) FROM outbox');
-    const writer = await on.pool.connect();
-    await writer.query(`SET lock_timeout = '5s'`); // it would wait for ever behind whoever waits for the reader
-    for (let n = 0; n < 5; n += 1) {
-      await Promise.all([on.keeper().round(), on.write([{ age: 0, ...published }], writer)]);
+    const writer = await on.connect();
+    await writer.query(`SET lock_timeout = '5s'`); // behind whoever waits for the reader it would wait for ever
+    let written = 0;
+    for (let n = 0; n < 3; n += 1) {
+      let isOver = false;
+      const round = on.keeper().round();
+      void round.finally(() => {
+        isOver = true;
+      });
+      for (; !isOver; written += 1) {
+        await expect(on.write([{ age: 0 }], writer)).resolves.toBeUndefined();
+      }
+      await round;
     }
     await reader.query('COMMIT');
     expect(await on.partitions()).toEqual(expect.arrayContaining([old, alike]));
     await on.keeper().round();
     expect(await on.partitions()).not.toContain(old);
-    expect(await on.count()).toBe(5);
-    for (const client of [reader, writer]) client.release();
+    expect(await on.count()).toBe(written);
   });
 });
 

@@ -49,3 +49,17 @@ it('says which relay owns a bucket, and since which epoch', async () => {
   expect(new Set(buckets.map(({ epoch }) => epoch))).toEqual(new Set([1]));
   await relay.stop();
 });
+
+it('says which partitions there are, and whether rows are in none of them', async () => {
+  const { partitions } = await outboxStatus(database.pool);
+  expect(partitions).toMatchObject({ count: 8, defaultIsUsed: false });
+  const dayMs = 86_400_000;
+  expect(partitions.oldestAgeMs).toBeLessThanOrEqual(2 * dayMs);
+  expect(partitions.aheadMs).toBeGreaterThan(6 * dayMs);
+  await database.pool.query(
+    `INSERT INTO outbox (id, bucket, topic, key, type, aggregatetype, aggregateid, payload, created_at)
+     VALUES (gen_random_uuid(), 0, 't', 'k', 'y', 'a', 'i', '{}', now() + interval '20 days')`,
+  );
+  expect((await outboxStatus(database.pool)).partitions.defaultIsUsed).toBe(true);
+  await database.pool.query(`DELETE FROM outbox WHERE created_at > now() + interval '19 days'`);
+});

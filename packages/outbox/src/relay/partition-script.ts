@@ -15,11 +15,11 @@ const outcomes: Readonly<Record<string, ScriptResult['outcome']>> = {
   '55P03': 'busy', // lock_timeout
   '57014': 'busy', // statement_timeout
   '40P01': 'busy', // deadlock
-  '23514': 'busy', // a row came into the default partition meanwhile
   '42P01': 'gone',
   '42P07': 'in the way',
   '23505': 'in the way', // somebody makes a table of this name at the same time
   '42P17': 'in the way', // the range overlaps that of another partition
+  '23514': 'in the way', // the default partition has rows of the range
   '42501': 'forbidden',
 };
 

@@ -21,7 +21,10 @@ export interface PartitionView {
   /** The database's clock. */
   readonly nowMs: number;
   readonly schema: string;
+  /** Owner of the table, unless that is who is connected. */
   readonly owner: string | undefined;
+  /** Why who is connected may not change the partitions; null if he may. */
+  readonly forbidden: string | null;
   readonly partitions: readonly Partition[];
   readonly defaultTable: string | undefined;
 }
@@ -43,6 +46,11 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
     const { rows } = await pool.query(
       `SELECT quote_ident(n.nspname) AS schema, quote_ident(pg_get_userbyid(c.relowner)) AS owner,
               pg_get_userbyid(c.relowner) = current_user AS is_owner,
+              CASE WHEN NOT pg_has_role(c.relowner, 'MEMBER')
+                     THEN format('%I owns the table, %I is not a member of it', pg_get_userbyid(c.relowner), current_user)
+                   WHEN NOT has_schema_privilege(c.relowner, n.oid, 'CREATE')
+                     THEN format('%I may not create tables in schema %I', pg_get_userbyid(c.relowner), n.nspname)
+              END AS forbidden,
               p.partition, p.is_default, ${msOf('p.lower_bound')} AS from_ms, ${msOf('p.upper_bound')} AS to_ms,
               ${msOf('clock_timestamp()')} AS now_ms
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -56,6 +64,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
       nowMs: Number(first?.now_ms),
       schema: String(first?.schema),
       owner: first?.is_owner === true ? undefined : String(first?.owner),
+      forbidden: (first?.forbidden ?? null) as string | null,
       defaultTable: rows.find((row) => row.is_default === true)?.partition as string | undefined,
       partitions: ranged.map((row) => ({
         table: String(row.partition),
@@ -68,23 +77,31 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
   const scriptSettings = ({ owner }: PartitionView): ScriptSettings => ({ owner, lockTimeoutMs });
 
   /**
-   * Makes a partition and attaches it, which lets writers go on; only those who read the default partition wait.
+   * Makes a partition and attaches it, which lets writers go on; only who looks into the default partition waits.
+   *
+   * If rows of its range may be in the default partition, they move into it. For that everybody has to stay out of the
+   * table: who had begun to read it before would look for them in the partitions of before, and not find them.
    */
-  function create(view: PartitionView, range: TimeRange): Promise<ScriptResult> {
+  function create(view: PartitionView, range: TimeRange, o: { move: boolean }): Promise<ScriptResult> {
     const settings = scriptSettings(view);
-    const table = `${view.schema}.${quoteIdentifier(partitionName(range))}`;
+    const table = tableOf(view, partitionName(range));
     return runScript(pool, settings, [
-      `CREATE TABLE ${table} (LIKE ${names.outbox} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)
-       WITH (${partitionStorage})`,
+      createLike(table, names),
       briefly(settings),
       together([
-        `ALTER TABLE ${names.outbox} ATTACH PARTITION ${table}
-         FOR VALUES FROM ('${isoOf(range.fromMs)}') TO ('${isoOf(range.toMs)}')`,
+        ...(o.move && view.defaultTable !== undefined
+          ? [
+              `LOCK TABLE ONLY ${names.outbox} IN ACCESS EXCLUSIVE MODE`,
+              `WITH moved AS (DELETE FROM ONLY ${view.defaultTable} WHERE ${isIn(range)} RETURNING *)
+               INSERT INTO ${table} SELECT * FROM moved`,
+            ]
+          : []),
+        attach(table, range, names),
       ]),
     ]);
   }
 
-  /** Why a partition must stay, as an SQL expression; null if it may go. It costs a look into three indexes. */
+  /** Why rows must stay, as an SQL expression; null if their table may go. It costs a look into three indexes. */
   const whyKept = (table: string): string =>
     `CASE WHEN EXISTS (SELECT FROM (SELECT FROM ${table} WHERE published_at IS NULL AND held_at IS NULL
                                     ORDER BY bucket, seq LIMIT 1) first) THEN 'has unpublished rows'
@@ -94,7 +111,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
             THEN 'has rows that the low-water mark has not passed' END`;
 
   /** @returns whether a partition must stay, for all that one can say without its lock */
-  async function lookInto({ table }: Partition): Promise<ScriptResult> {
+  async function lookInto(table: string): Promise<ScriptResult> {
     try {
       const { rows } = await pool.query(`SELECT ${whyKept(table)} AS reason`);
       const reason = rows[0]?.reason as string | null | undefined;
@@ -109,7 +126,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
    * whoever has written into it has ended then, and nobody can write into it any more. Only then, and for the drop
    * alone, is everybody kept out of the whole table.
    */
-  function drop(view: PartitionView, { table }: Partition): Promise<ScriptResult> {
+  function drop(view: PartitionView, table: string): Promise<ScriptResult> {
     const settings = scriptSettings(view);
     return runScript(pool, settings, [
       `LOCK TABLE ONLY ${table} IN SHARE MODE`,
@@ -120,6 +137,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
        END $outbox$`,
       briefly(settings),
       `DROP TABLE ${table}`,
+      `DELETE FROM ${names.retired} WHERE table_name = ${literalOf(table)}`,
     ]);
   }
 
@@ -128,5 +146,22 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
 
 export type PartitionStore = ReturnType<typeof createPartitionStore>;
 
+/** As it stands in SQL. */
+export const tableOf = ({ schema }: PartitionView, name: string): string =>
+  `${schema}.${quoteIdentifier(name)}`;
+
+/** A table like a partition, of none yet. */
+export const createLike = (table: string, names: OutboxNames): string =>
+  `CREATE TABLE ${table} (LIKE ${names.outbox} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)
+       WITH (${partitionStorage})`;
+
+export const attach = (table: string, { fromMs, toMs }: TimeRange, names: OutboxNames): string =>
+  `ALTER TABLE ${names.outbox} ATTACH PARTITION ${table} FOR VALUES FROM (${timeOf(fromMs)}) TO (${timeOf(toMs)})`;
+
+export const literalOf = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+const isIn = ({ fromMs, toMs }: TimeRange): string =>
+  `created_at >= ${timeOf(fromMs)} AND created_at < ${timeOf(toMs)}`;
+
+const timeOf = (atMs: number): string => `'${new Date(atMs).toISOString()}'`;
 const msOf = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::float8`;
-const isoOf = (atMs: number): string => new Date(atMs).toISOString();

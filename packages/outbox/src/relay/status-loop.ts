@@ -6,9 +6,13 @@ import { type Loop, startLoop } from './loop.ts';
 
 const statusIntervalMs = 10_000;
 
-/** Keeps the gauges of the backlog; every relay sees the whole outbox, so take their maximum, not their sum. */
+/** Keeps the gauges of backlog and partitions; every relay sees the whole outbox, so take their maximum, not their sum. */
 export function startStatusLoop(
-  deps: { pool: PoolLike; logger: Logger; metrics: Pick<RelayMetrics, 'backlog' | 'oldestAgeSeconds'> },
+  deps: {
+    pool: PoolLike;
+    logger: Logger;
+    metrics: Pick<RelayMetrics, 'backlog' | 'oldestAgeSeconds' | 'oldestPartitionAgeSeconds'>;
+  },
   schema: string | undefined,
 ): Pick<Loop, 'stop'> {
   const { pool, logger, metrics } = deps;
@@ -16,6 +20,7 @@ export function startStatusLoop(
     const status = await outboxStatus(pool, schema === undefined ? {} : { schema });
     metrics.backlog.set(status.backlog);
     metrics.oldestAgeSeconds.set((status.oldestUnpublishedAgeMs ?? 0) / 1000);
+    metrics.oldestPartitionAgeSeconds.set((status.partitions.oldestAgeMs ?? 0) / 1000);
     return statusIntervalMs;
   }
   return startLoop({ name: 'looking at the backlog', step, errorBackoffMaxMs: statusIntervalMs, logger });
