@@ -76,11 +76,26 @@ function messageOf(
   { key, value, headers }: OutboundRecord,
 ): PlatformaticSend['messages'][number] {
   const keyBytes = Buffer.from(key);
+  const headerBytes = new Map<Buffer, Buffer>();
+  for (const name in headers) headerBytes.set(bytesOfName(name), Buffer.from(headers[name] as string));
   return {
     topic,
     key: keyBytes,
     value: Buffer.from(value as string),
-    headers: new Map(Object.entries(headers).map(([name, text]) => [Buffer.from(name), Buffer.from(text)])),
+    headers: headerBytes,
     partition: murmur2(keyBytes) & 0x7fffffff, // the client takes it modulo the number of partitions
   };
+}
+
+/** Names of headers are few and come with every event. */
+const namesKnown = new Map<string, Buffer>();
+const namesKnownMax = 1_000;
+
+function bytesOfName(name: string): Buffer {
+  let bytes = namesKnown.get(name);
+  if (bytes === undefined) {
+    bytes = Buffer.from(name);
+    if (namesKnown.size < namesKnownMax) namesKnown.set(name, bytes);
+  }
+  return bytes;
 }

@@ -32,6 +32,8 @@ export interface OutboxNames {
   readonly retired: string;
   readonly resolveDeadLetters: string;
   readonly finishRedrives: string;
+  readonly read: string;
+  readonly advanceLowWater: string;
   /** Channel of NOTIFY, not quoted. */
   readonly channel: string;
 }
@@ -51,6 +53,8 @@ export function outboxNames(schema?: string): OutboxNames {
     retired: `${prefix}outbox_retired`,
     resolveDeadLetters: `${prefix}outbox_resolve_dead_letters`,
     finishRedrives: `${prefix}outbox_finish_redrives`,
+    read: `${prefix}outbox_read`,
+    advanceLowWater: `${prefix}outbox_advance_low_water`,
     channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),
   };
 }

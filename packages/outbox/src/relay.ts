@@ -120,6 +120,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const { relayId } = leases;
 
   const delayMs = await firstRound(async () => {
+    await rows.read([], 1); // whether the migrations are there
     await refuseRestored(pool, names);
     return leases.round();
   }, logger);
@@ -198,7 +199,7 @@ async function firstRound(round: () => Promise<number>, logger: Logger): Promise
   } catch (thrown) {
     const cause = asError(thrown);
     if (cause instanceof OutboxError) throw cause;
-    if ((cause as { code?: string }).code === undefinedTable) {
+    if (notMigrated.includes((cause as { code?: string }).code ?? '')) {
       throw new OutboxError('OUTBOX_NOT_MIGRATED', `apply the migrations of the outbox: ${cause.message}`, {
         cause,
       });
@@ -208,4 +209,5 @@ async function firstRound(round: () => Promise<number>, logger: Logger): Promise
   }
 }
 
-const undefinedTable = '42P01';
+/** Undefined table, function, schema. */
+const notMigrated = ['42P01', '42883', '3F000'];

@@ -32,8 +32,8 @@ it('gives each topic its own flight, in order, and never spreads a bucket over t
   const flights = flightsOf(rows, 4);
   expect(flights.map((flight) => [flight.topic, seqs(flight.rows), flight.buckets])).toEqual([
     ['orders', [1, 3, 4, 5], [1, 2]],
-    ['orders', [6], [3]],
     ['other', [2], [1]],
+    ['orders', [6], [3]],
   ]);
   expect(flightsOf([], 4)).toEqual([]);
   expect(flightsOf([row(1, 1), row(1, 2), row(1, 3)], 2).map((flight) => seqs(flight.rows))).toEqual([

@@ -68,7 +68,7 @@ export function poolWithDoors(pool: PoolLike) {
     statements += 1;
     if (text.includes('outbox_relays')) await heartbeats.pass();
     const answer = await pool.query(text, values);
-    if (text.includes('CROSS JOIN LATERAL') && answer.rows.length > 0) await reads.pass();
+    if (text.includes('outbox_read(') && answer.rows.length > 0) await reads.pass();
     return answer;
   };
   const gated: PoolLike = { query, connect: () => pool.connect() };

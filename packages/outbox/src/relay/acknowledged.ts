@@ -19,6 +19,7 @@ export function acknowledgedPrefix(
   rows: readonly OutboxRow[],
   results: readonly PublishResult[],
 ): Acknowledged {
+  if (results.every((result) => result.acknowledged)) return { rows, errors: new Map(), poisoned: [] };
   const errors = new Map<number, Error>();
   const poisonedKeys = new Set<string>();
   const poisoned: PoisonedRow[] = [];

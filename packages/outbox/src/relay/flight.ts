@@ -9,27 +9,25 @@ export interface Flight {
 }
 
 /**
- * Sorts what was read, but for rows of blocked aggregates, into flights: one topic each, so that a topic that is slow or missing holds up no other, and
- * about `sizeMax` rows, so that one is being marked while others are being published.
+ * Sorts what was read, in order of bucket, but for rows of blocked aggregates, into flights: one topic each, so that a topic
+ * that is slow or missing holds up no other, and about `sizeMax` rows, so that one is being marked while others are
+ * being published.
  */
 export function flightsOf(found: readonly OutboxRow[], sizeMax: number): Flight[] {
-  const rows = found.filter((row) => !row.blocked);
-  const flights: Flight[] = [];
-  for (const ofTopic of Map.groupBy(rows, (row) => row.record.topic).values()) {
-    let current: OutboxRow[] = [];
-    for (const ofBucket of Map.groupBy(ofTopic, (row) => row.bucket).values()) {
-      if (current.length > 0 && current.length + ofBucket.length > sizeMax) {
-        flights.push(flightOf(current));
-        current = [];
-      }
-      current.push(...ofBucket);
+  const flights: { topic: string; rows: OutboxRow[]; buckets: number[] }[] = [];
+  const latest = new Map<string, (typeof flights)[number]>();
+  for (const row of found) {
+    if (row.blocked) continue;
+    const { topic } = row.record;
+    let flight = latest.get(topic);
+    const begins = flight?.buckets.at(-1) !== row.bucket;
+    if (flight === undefined || (begins && flight.rows.length >= sizeMax)) {
+      flight = { topic, rows: [], buckets: [] };
+      latest.set(topic, flight);
+      flights.push(flight);
     }
-    flights.push(flightOf(current));
+    if (flight.buckets.at(-1) !== row.bucket) flight.buckets.push(row.bucket);
+    flight.rows.push(row);
   }
   return flights;
-}
-
-function flightOf(rows: OutboxRow[]): Flight {
-  const topic = (rows[0] as OutboxRow).record.topic;
-  return { topic, rows, buckets: [...new Set(rows.map((row) => row.bucket))] };
 }

@@ -45,20 +45,9 @@ export function createLowWaterMark(pool: PoolLike, names: OutboxNames, relayId: 
     return rows[0]?.ended === true;
   }
 
-  /** To the first row of each bucket's hot read (held rows never come back to it), else behind `seq`; only of buckets that are still owned. */
+  /** To the first row of each bucket's hot read, else behind `seq`; only of buckets that are still owned. */
   async function finish({ seq }: Advance): Promise<void> {
-    await pool.query(
-      `UPDATE ${names.buckets} b SET low_seq = found.low_seq
-       FROM (SELECT m.bucket, m.epoch,
-                    coalesce((SELECT o.seq FROM ${names.outbox} o
-                              WHERE o.bucket = m.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= m.low_seq
-                                AND o.seq <= $2::bigint
-                              ORDER BY o.seq LIMIT 1),
-                             $2::bigint + 1) AS low_seq
-             FROM ${names.buckets} m WHERE m.owner = $1) found
-       WHERE b.bucket = found.bucket AND b.owner = $1 AND b.epoch = found.epoch AND b.low_seq < found.low_seq`,
-      [relayId, seq],
-    );
+    await pool.query(`SELECT ${names.advanceLowWater}($1, $2::bigint)`, [relayId, seq]);
   }
 
   /**

@@ -16,52 +16,16 @@ export interface OutboxRow {
   readonly held: boolean;
 }
 
-const columns = `o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
-                   CASE WHEN o.value IS NULL THEN o.payload::text END AS payload`;
-
 /** The two statements of publishing. */
 export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: string) {
   /**
-   * Unpublished rows of buckets that this relay owns at this moment, in order of bucket and number; at most
-   * `limitEach` per request. Rows of blocked aggregates that are still in the hot index come as `blocked`. Payloads come as text or bytes and are not parsed.
+   * Unpublished rows of buckets that this relay owns at this moment, at most `limitEach` per request, those of each
+   * bucket by number. Rows of blocked aggregates that are still in the hot index come as `blocked`. Payloads come as
+   * text or bytes and are not parsed.
    */
   async function read(requests: readonly ReadRequest[], limitEach: number): Promise<OutboxRow[]> {
     const { rows } = await pool.query(
-      `SELECT b.bucket, b.epoch, r.seq::text AS seq, extract(epoch FROM r.created_at)::float8 AS created_at_s, r.id, r.topic, r.key, r.payload,
-              r.value, r.headers, r.held, r.blocked
-       FROM unnest($2::smallint[], $3::text[], $4::boolean[]) AS request (bucket, topics, only_these)
-       JOIN ${names.buckets} b ON b.bucket = request.bucket AND b.owner = $1
-       CROSS JOIN LATERAL (
-         SELECT * FROM (
-           (SELECT ${columns}, false AS held,
-                   EXISTS (SELECT FROM ${names.blocked} bl
-                           WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype
-                             AND bl.aggregateid = o.aggregateid) AS blocked
-            FROM ${names.outbox} o
-            WHERE o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
-              AND (o.topic = ANY (request.topics::text[])) = request.only_these
-            ORDER BY o.seq
-            LIMIT $5)
-           UNION ALL
-           (SELECT held.*, true AS held, false AS blocked
-            FROM ${names.blocked} bl
-            CROSS JOIN LATERAL (
-              SELECT ${columns} FROM ${names.outbox} o
-              WHERE o.bucket = bl.bucket AND o.aggregatetype = bl.aggregatetype AND o.aggregateid = bl.aggregateid
-                AND o.published_at IS NULL AND o.held_at IS NOT NULL
-                AND (o.topic = ANY (request.topics::text[])) = request.only_these
-                AND NOT EXISTS (SELECT FROM ${names.deadLetters} d WHERE d.seq = o.seq AND d.state = 'DEAD')
-              ORDER BY o.seq
-              LIMIT $5
-            ) held
-            WHERE bl.bucket = request.bucket AND bl.state = 'REDRIVING'
-            ORDER BY held.seq
-            LIMIT $5)
-         ) hot_and_redriven
-         ORDER BY seq
-         LIMIT $5
-       ) r
-       ORDER BY b.bucket, r.seq`,
+      `SELECT * FROM ${names.read}($1, $2::smallint[], $3::text[], $4::boolean[], $5::integer)`,
       [
         relayId,
         requests.map((request) => request.bucket),
@@ -70,26 +34,32 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
         limitEach,
       ],
     );
-    return rows.map(rowOf);
+    // What a function returns comes in its order, though nothing in SQL says so: sorting what is sorted costs little.
+    return rows.map(rowOf).sort(byBucketAndNumber);
   }
 
   /**
-   * Marks rows as published, except those of buckets that have gone to another owner or epoch meanwhile.
+   * Marks rows as published, except those of buckets that have gone to another owner or epoch meanwhile. Does not wait
+   * for the disk: marks that a crash of the server undoes are the latest ones, and their events are published again.
+   * @param rows in order of bucket
    * @returns how many were marked
    */
   async function mark(rows: readonly OutboxRow[]): Promise<number> {
+    const batches = batchesOf(rows);
     const { rowCount } = await pool.query(
-      `UPDATE ${names.outbox} o SET published_at = clock_timestamp()
-       FROM unnest($2::smallint[], $3::integer[], $4::bigint[]) AS acknowledged (bucket, epoch, seq)
+      `WITH sooner AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+       UPDATE ${names.outbox} o SET published_at = clock_timestamp()
+       FROM sooner, unnest($2::smallint[], $3::integer[], $4::text[]) AS acknowledged (bucket, epoch, seqs)
        JOIN ${names.buckets} b ON b.bucket = acknowledged.bucket
          AND b.owner = $1 AND b.epoch = acknowledged.epoch
-       WHERE o.bucket = acknowledged.bucket AND o.seq = acknowledged.seq AND o.published_at IS NULL
+       CROSS JOIN LATERAL unnest(acknowledged.seqs::bigint[]) AS of_batch (seq)
+       WHERE o.bucket = acknowledged.bucket AND o.seq = of_batch.seq AND o.published_at IS NULL
          AND o.created_at BETWEEN to_timestamp($5) AND to_timestamp($6)`,
       [
         relayId,
-        rows.map((row) => row.bucket),
-        rows.map((row) => row.epoch),
-        rows.map((row) => row.seq),
+        batches.map((batch) => batch.bucket),
+        batches.map((batch) => batch.epoch),
+        batches.map((batch) => `{${batch.seqs.join(',')}}`),
         ...writtenBetween(rows),
       ],
     );
@@ -101,10 +71,26 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
 
 export type OutboxRows = ReturnType<typeof createOutboxRows>;
 
+/** Numbers of rows, by bucket and epoch. */
+function batchesOf(rows: readonly OutboxRow[]): { bucket: number; epoch: number; seqs: string[] }[] {
+  const batches: { bucket: number; epoch: number; seqs: string[] }[] = [];
+  for (const { bucket, epoch, seq } of rows) {
+    const last = batches.at(-1);
+    if (last?.bucket === bucket && last.epoch === epoch) last.seqs.push(seq);
+    else batches.push({ bucket, epoch, seqs: [seq] });
+  }
+  return batches;
+}
+
 /** For the partitions: only those of this time, in seconds, are looked into. A millisecond for the rounding. */
 export function writtenBetween(rows: readonly OutboxRow[]): [number, number] {
-  const times = rows.map((row) => row.createdAtS);
-  return [Math.min(...times) - 0.001, Math.max(...times) + 0.001];
+  let first = Number.POSITIVE_INFINITY;
+  let last = Number.NEGATIVE_INFINITY;
+  for (const { createdAtS } of rows) {
+    if (createdAtS < first) first = createdAtS;
+    if (createdAtS > last) last = createdAtS;
+  }
+  return [first - 0.001, last + 0.001];
 }
 
 function rowOf(row: Record<string, unknown>): OutboxRow {
@@ -121,10 +107,13 @@ function rowOf(row: Record<string, unknown>): OutboxRow {
     seq: String(row.seq),
     createdAtS: Number(row.created_at_s),
     record,
-    blocked: Boolean(row.blocked),
-    held: Boolean(row.held),
+    blocked: Boolean(row.is_blocked),
+    held: Boolean(row.is_held),
   };
 }
+
+const byBucketAndNumber = (a: OutboxRow, b: OutboxRow): number =>
+  a.bucket - b.bucket || a.seq.length - b.seq.length || (a.seq < b.seq ? -1 : 1);
 
 /** A text[] as text: arrays of arrays would have to be rectangular. */
 function arrayLiteral(items: readonly string[]): string {

@@ -1,0 +1,101 @@
+/**
+ * The planner must not choose by what it believes the table holds: statistics are of another time, and a partial index
+ * that was empty when it was analysed looks free. It then reads whole buckets and sorts them, once for each bucket, to
+ * find their first rows. With these settings, whatever it believes, every row is found by an index, in the order
+ * of the index, and the plan is made once per connection, which with many partitions takes longer than the read.
+ */
+const byIndexOnly = [
+  'plan_cache_mode = force_generic_plan',
+  'enable_sort = off',
+  'enable_seqscan = off',
+  'enable_bitmapscan = off',
+  'enable_hashjoin = off',
+  'enable_mergejoin = off',
+  'jit = off',
+];
+
+const settings = byIndexOnly.map((setting) => `SET ${setting}`).join(' ');
+
+const columns = `o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
+                 CASE WHEN o.value IS NULL THEN o.payload::text END AS payload`;
+
+/**
+ * Unpublished rows of buckets that the relay owns at this moment: for each request at most `limit_each`, of these topics
+ * only or of all others, each bucket's by number. `topics` are arrays as text, since arrays of arrays would have to be
+ * rectangular. Rows of blocked aggregates that are still in the hot index come as `is_blocked`. Payloads come as text
+ * or bytes.
+ */
+const readFunction = `
+    CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer)
+    RETURNS TABLE (bucket smallint, epoch integer, seq bigint, created_at_s float8, id uuid, topic text, key text,
+                   payload text, value bytea, headers jsonb, is_held boolean, is_blocked boolean)
+    LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${settings} SET work_mem = '32MB'
+    AS $$
+    #variable_conflict use_column
+    BEGIN
+      RETURN QUERY
+      SELECT b.bucket, b.epoch, r.seq, extract(epoch FROM r.created_at)::float8, r.id, r.topic, r.key,
+             r.payload, r.value, r.headers, r.held, r.blocked
+      FROM unnest(outbox_read.buckets, outbox_read.topics, outbox_read.only_these) AS request (bucket, topics, only_these)
+      JOIN outbox_buckets b ON b.bucket = request.bucket AND b.owner = relay
+      CROSS JOIN LATERAL (
+        SELECT EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = b.bucket) AS has_blocked
+        OFFSET 0 -- asked once per bucket, not per row
+      ) AS known
+      CROSS JOIN LATERAL (
+        SELECT * FROM (
+          (SELECT ${columns}, false AS held,
+                  known.has_blocked AND EXISTS (
+                    SELECT FROM outbox_blocked bl
+                    WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype AND bl.aggregateid = o.aggregateid
+                  ) AS blocked
+           FROM outbox o
+           WHERE o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+             AND (request.topics <> '{}' AND o.topic = ANY (request.topics::text[])) = request.only_these
+           ORDER BY o.seq
+           LIMIT limit_each)
+          UNION ALL
+          (SELECT held.*, true AS held, false AS blocked
+           FROM outbox_blocked bl
+           CROSS JOIN LATERAL (
+             SELECT ${columns} FROM outbox o
+             WHERE o.bucket = bl.bucket AND o.aggregatetype = bl.aggregatetype AND o.aggregateid = bl.aggregateid
+               AND o.published_at IS NULL AND o.held_at IS NOT NULL
+               AND (request.topics <> '{}' AND o.topic = ANY (request.topics::text[])) = request.only_these
+               AND NOT EXISTS (SELECT FROM outbox_dead_letters d WHERE d.seq = o.seq AND d.state = 'DEAD')
+             ORDER BY o.seq
+             LIMIT limit_each
+           ) held
+           WHERE known.has_blocked AND bl.bucket = request.bucket AND bl.state = 'REDRIVING'
+           ORDER BY held.seq
+           LIMIT limit_each)
+        ) hot_and_redriven
+        ORDER BY seq
+        LIMIT limit_each
+      ) r;
+    END
+    $$`;
+
+/**
+ * Moves the low-water mark of the relay's buckets to the first row of each bucket's hot read (held rows never come back
+ * to it), else behind `up_to`. When that may be called is said where it is called from.
+ */
+const lowWaterFunction = `
+    CREATE FUNCTION outbox_advance_low_water(relay text, up_to bigint) RETURNS void
+    LANGUAGE plpgsql SET search_path FROM CURRENT ${settings}
+    AS $$
+    BEGIN
+      UPDATE outbox_buckets b SET low_seq = found.low_seq
+      FROM (SELECT m.bucket, m.epoch,
+                   coalesce((SELECT o.seq FROM outbox o
+                             WHERE o.bucket = m.bucket AND o.published_at IS NULL AND o.held_at IS NULL
+                               AND o.seq >= m.low_seq AND o.seq <= up_to
+                             ORDER BY o.seq LIMIT 1),
+                            up_to + 1) AS low_seq
+            FROM outbox_buckets m WHERE m.owner = relay) found
+      WHERE b.bucket = found.bucket AND b.owner = relay AND b.epoch = found.epoch AND b.low_seq < found.low_seq;
+    END
+    $$`;
+
+/** Expand. */
+export const addReads: readonly string[] = [readFunction, lowWaterFunction];
