@@ -28,6 +28,8 @@ export interface Situation {
   readonly tokenIsCurrent: boolean;
   /** Whether the captured charge has a refund row already. */
   readonly chargeHasRefund: boolean;
+  /** Whether the payment is in REVIEW. */
+  readonly inReview: boolean;
   /** Whether the lease of the payment has run out. */
   readonly leaseHasExpired: boolean;
   /** How long the outcome of this payment has been open, 0 when it was not. */
@@ -44,7 +46,15 @@ export interface Rules extends BackoffOptions {
 /** Why a charge is given back. */
 export type RefundReason = 'cancelled' | 'late_capture' | 'second_charge';
 /** What a break row says is wrong. */
-export type BreakKind = 'outcome_unknown' | 'late_capture' | 'second_charge' | 'amount_mismatch';
+export type BreakKind =
+  | 'outcome_unknown'
+  | 'late_capture'
+  | 'second_charge'
+  | 'amount_mismatch'
+  /** The charge of an attempt that is still open was given back. */
+  | 'charge_refunded'
+  /** A payment that was leased although its order is gone or none of its attempts is open. */
+  | 'lease_inexplicable';
 
 /** What is to be written, in one transaction. */
 export type Decision =
@@ -59,7 +69,13 @@ export type Decision =
       readonly opensBreak: BreakKind | null;
     }
   /** Money that cannot be this attempt's success: a break and a refund, all else stays. */
-  | { readonly write: 'stray-capture'; readonly refund: RefundReason; readonly opensBreak: BreakKind }
+  | {
+      readonly write: 'stray-capture';
+      readonly refund: RefundReason;
+      readonly opensBreak: BreakKind;
+      /** The attempt is still open and the gateway would say the same for ever: a person has to look. */
+      readonly endsInReview: boolean;
+    }
   /** The attempt is DECLINED, the payment waits for its next one. */
   | { readonly write: 'declined-retry'; readonly waitCeilingMs: number }
   /** The attempt is DECLINED, so is the payment, and the order FAILED. */
@@ -68,8 +84,12 @@ export type Decision =
   | { readonly write: 'declined-void' }
   /** The attempt stays open; it is asked about or sent again, with the same key. */
   | { readonly write: 'wait'; readonly attempt: 'SENT' | 'UNKNOWN'; readonly waitCeilingMs: number }
-  /** The attempt stays open and a person has to look: payment and order in REVIEW, break `outcome_unknown`. */
-  | { readonly write: 'review'; readonly attempt: 'SENT' | 'UNKNOWN' };
+  /** The attempt stays open and a person has to look: payment and order in REVIEW, and a break. */
+  | {
+      readonly write: 'review';
+      readonly attempt: 'SENT' | 'UNKNOWN';
+      readonly opensBreak: 'outcome_unknown' | 'charge_refunded';
+    };
 
 type NothingBecause =
   | 'already-recorded'
@@ -103,7 +123,7 @@ export function decide(situation: Situation, outcome: AttemptOutcome, rules: Rul
       return unsettled(situation, 'UNKNOWN', rules);
     case 'lease-expired':
       if (!situation.leaseHasExpired) return { write: 'nothing', because: 'lease-renewed' };
-      // Never REVIEW: after an outage of ours the gateway has not even been asked yet.
+      // Never REVIEW: after an outage of ours the gateway has not even been asked yet. The sweeper counts the owners.
       return { write: 'wait', attempt: 'UNKNOWN', waitCeilingMs: 0 };
   }
 }
@@ -114,18 +134,24 @@ function decideCapture(situation: Situation, captured: Captured): Decision {
     return { write: 'nothing', because: 'already-recorded' };
   }
   // A charge on its way back to the customer pays for nothing any more.
-  if (situation.chargeHasRefund) return { write: 'nothing', because: 'charge-has-refund' };
-  if (attempt.state === 'SUCCEEDED' || situation.otherOpenOrWon) {
-    return strayCapture;
+  if (situation.chargeHasRefund) {
+    // The gateway would say so whenever it is asked about the open attempt.
+    if (isOpen(attempt.state) && !situation.inReview) {
+      return { write: 'review', attempt: 'UNKNOWN', opensBreak: 'charge_refunded' };
+    }
+    return { write: 'nothing', because: 'charge-has-refund' };
   }
+  if (attempt.state === 'SUCCEEDED' || situation.otherOpenOrWon) return strayCapture(attempt);
   return decideOrderOfCapture(situation, captured);
 }
 
-const strayCapture = {
-  write: 'stray-capture',
-  refund: 'second_charge',
-  opensBreak: 'second_charge',
-} as const;
+const strayCapture = ({ state }: Situation['attempt']) =>
+  ({
+    write: 'stray-capture',
+    refund: 'second_charge',
+    opensBreak: 'second_charge',
+    endsInReview: isOpen(state),
+  }) as const;
 
 /** What a capture that no other attempt contests means for its order. */
 export function decideOrderOfCapture(
@@ -151,7 +177,7 @@ export function decideOrderOfCapture(
       return { ...won, order: ['markPaid'] };
     default:
       // An order that was never accepted, or is paid although no attempt of its payment has won: inexplicable.
-      return strayCapture;
+      return strayCapture(attempt);
   }
 }
 
@@ -165,7 +191,7 @@ function decideDecline(situation: Situation, declined: Declined, rules: Rules): 
 /** Waits for certainty, up to the deadline. An open attempt is never turned into a failure. */
 function unsettled(situation: Situation, attempt: 'SENT' | 'UNKNOWN', rules: Rules): Decision {
   const remainingMs = rules.paymentDeadlineMs - situation.unsettledMs;
-  if (remainingMs <= 0) return { write: 'review', attempt };
+  if (remainingMs <= 0) return { write: 'review', attempt, opensBreak: 'outcome_unknown' };
   const waitCeilingMs = Math.min(remainingMs, unsettledCeilingMs(situation.unsettledMs, rules));
   return { write: 'wait', attempt, waitCeilingMs };
 }

@@ -8,7 +8,7 @@ import { createClaimTurns } from './claim-turns.ts';
 import type { Gateway } from './gateway.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { type PaymentOptions, paymentOptions } from './options.ts';
-import { sweep, sweepBatchMax } from './sweep.ts';
+import { createSweeper } from './sweep.ts';
 
 /** What the executor works with. */
 export interface ExecutorDeps {
@@ -25,7 +25,7 @@ export interface ExecutorDeps {
 /** Charges payments until it is stopped. */
 export interface PaymentExecutor {
   start(): void;
-  /** Claims nothing more and waits for calls in flight, up to `drainTimeoutMs`; what is left is resolved later. */
+  /** Begins nothing more and waits for what is in flight, up to `drainTimeoutMs`; what is left is resolved later. */
   stop(): Promise<void>;
   /** Says that something may be due: call it after accepting orders. Forgetting it costs one poll interval. */
   wake(): void;
@@ -54,6 +54,7 @@ export function createPaymentExecutor(
     { db, gateway, lifecycle, logger, crashPoint, options, rules },
     { slotFreed: bell.ring, recorded },
   );
+  const sweeper = createSweeper({ db, lifecycle, logger, rules, lostEventGraceMs });
   const stopping = new AbortController();
   let loops: Promise<unknown> | undefined;
   let lastTurnAtMs = Number.NEGATIVE_INFINITY;
@@ -76,32 +77,27 @@ export function createPaymentExecutor(
 
   async function sweepLoop(): Promise<void> {
     while (!stopping.signal.aborted) {
-      let mended = 0;
-      try {
-        const swept = await sweep({ db, lifecycle, logger, rules, lostEventGraceMs });
-        mended = Math.max(...Object.values(swept));
-        if (mended > 0) {
-          recorded();
-          bell.ring();
-        }
-      } catch (err) {
-        logger.error({ err }, 'sweep failed; trying again');
+      const { more, ...mended } = await sweeper.sweep(stopping.signal);
+      if (Object.values(mended).some((count) => count > 0)) {
+        recorded();
+        bell.ring();
       }
-      // A full batch was not all there is.
-      if (mended < sweepBatchMax) await pause(jittered(sweepIntervalMs));
+      if (!more) await pause(jittered(sweepIntervalMs));
     }
   }
 
+  /** The limit holds for all of it: a claim or a sweep may be waiting for a database that does not answer. */
   async function stop(): Promise<void> {
     stopping.abort();
     bell.ring();
-    await loops;
-    const drained = turns.settled().then(() => true);
+    const drained = Promise.resolve(loops)
+      .then(() => turns.settled())
+      .then(() => true);
     const timeout = sleep(options.drainTimeoutMs, false, { ref: false });
     if (await Promise.race([drained, timeout])) return;
     logger.warn(
       { inFlight: turns.inFlight() },
-      'stopped with calls in flight; the next worker resolves them',
+      'stopped with work in flight; the next worker resolves what is left',
     );
   }
 

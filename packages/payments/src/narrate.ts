@@ -22,8 +22,14 @@ function sentenceOf(decision: Decision): { level: keyof Logger; message: string;
       const level = opensBreak === null ? 'info' : 'error';
       return { level, message: 'payment captured, with a follow-up', more: { refund, opensBreak } };
     }
-    case 'stray-capture':
-      return { level: 'error', message: 'a second charge was captured; it will be refunded' };
+    case 'stray-capture': {
+      const { endsInReview } = decision;
+      return {
+        level: 'error',
+        message: 'a second charge was captured; it will be refunded',
+        more: { endsInReview },
+      };
+    }
     case 'declined-retry':
       return { level: 'info', message: 'payment declined; the next attempt is scheduled' };
     case 'declined-failed':
@@ -33,7 +39,9 @@ function sentenceOf(decision: Decision): { level: keyof Logger; message: string;
     case 'wait':
       return { level: 'warn', message: 'payment outcome is open; the same key is tried again' };
     case 'review':
-      return { level: 'error', message: 'payment outcome is still open at its deadline: to be reviewed' };
+      return decision.opensBreak === 'charge_refunded'
+        ? { level: 'error', message: 'the charge of an open attempt was given back: to be reviewed' }
+        : { level: 'error', message: 'payment outcome is still open at its deadline: to be reviewed' };
     case 'nothing':
       return { level: 'info', message: 'outcome changed nothing', more: { because: decision.because } };
   }

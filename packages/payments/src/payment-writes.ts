@@ -89,7 +89,7 @@ export async function addRefund(
 /** Says that our books and the gateway's differ here, until somebody or something resolves it. */
 export async function openBreak(
   tx: Tx,
-  { payment, attempt }: LockedPayment,
+  { payment, attempt }: Pick<LockedPayment, 'payment'> & { readonly attempt: { readonly n: number | null } },
   kind: BreakKind,
   detail: Record<string, unknown>,
 ): Promise<void> {

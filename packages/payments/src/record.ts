@@ -73,9 +73,12 @@ async function write(
     case 'captured':
       return writeCapture(tx, locked, decision, outcome as Captured);
     case 'stray-capture':
+      if (decision.endsInReview) await endLease(tx, locked, { state: 'REVIEW' });
       await addRefund(tx, locked, outcome as Captured, decision.refund);
       await openBreak(tx, locked, decision.opensBreak, { ...(outcome as Captured) });
-      return [];
+      return decision.endsInReview
+        ? [{ type: 'review', failure: { code: decision.opensBreak, attempts } }]
+        : [];
     case 'declined-retry':
       await endLease(tx, locked, { state: 'WAIT', next_at: afterMs(waitMs ?? 0), unsettled_since: null });
       await closeDeclined(tx, locked, outcome as Declined);
@@ -102,8 +105,8 @@ async function write(
     case 'review':
       await endLease(tx, locked, { state: 'REVIEW' });
       await updateAttempt(tx, locked, { state: decision.attempt });
-      await openBreak(tx, locked, 'outcome_unknown', { ...outcome });
-      return [{ type: 'review', failure: { code: 'outcome_unknown', attempts } }];
+      await openBreak(tx, locked, decision.opensBreak, { ...outcome });
+      return [{ type: 'review', failure: { code: decision.opensBreak, attempts } }];
   }
 }
 

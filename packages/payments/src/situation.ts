@@ -72,6 +72,7 @@ export async function lockSituation(
     cancelRequested: payment.cancel_requested,
     tokenIsCurrent: payment.lease_token === ref.token,
     chargeHasRefund: attempt.refunded,
+    inReview: payment.state === 'REVIEW',
     leaseHasExpired: payment.lease_has_expired,
     unsettledMs: Math.max(0, -payment.unsettled_until_ms),
   };

@@ -20,6 +20,7 @@ const first: Situation = {
   cancelRequested: false,
   tokenIsCurrent: true,
   chargeHasRefund: false,
+  inReview: false,
   leaseHasExpired: false,
   unsettledMs: 0,
 };
@@ -58,12 +59,35 @@ describe('the table of outcomes', () => {
       'a second charge under the same key is refunded',
       { attempt: { ...attempt, state: 'SUCCEEDED', chargeId: 'ch_0' }, order: 'PAID' },
       captured,
-      { write: 'stray-capture', refund: 'second_charge' },
+      { write: 'stray-capture', refund: 'second_charge', endsInReview: false },
     ],
-    ['one beside another attempt, too', { otherOpenOrWon: true }, captured, { write: 'stray-capture' }],
+    [
+      'one beside another attempt, too',
+      { otherOpenOrWon: true, attempt: lateOrder.attempt },
+      captured,
+      { write: 'stray-capture', endsInReview: false },
+    ],
+    [
+      'one of an open attempt of an order that is paid already: nobody is to ask about it for ever',
+      { order: 'PAID' },
+      captured,
+      { write: 'stray-capture', endsInReview: true },
+    ],
     [
       'a charge that is being refunded is never adopted',
+      { chargeHasRefund: true, attempt: lateOrder.attempt },
+      captured,
+      { write: 'nothing', because: 'charge-has-refund' },
+    ],
+    [
+      'that of an open attempt goes to a person',
       { chargeHasRefund: true },
+      captured,
+      { write: 'review', opensBreak: 'charge_refunded' },
+    ],
+    [
+      'once',
+      { chargeHasRefund: true, inReview: true },
       captured,
       { write: 'nothing', because: 'charge-has-refund' },
     ],
@@ -189,6 +213,7 @@ const situations: fc.Arbitrary<Situation> = fc
     cancelRequested: fc.boolean(),
     tokenIsCurrent: fc.boolean(),
     chargeHasRefund: fc.boolean(),
+    inReview: fc.boolean(),
     leaseHasExpired: fc.boolean(),
     unsettledMs: fc.integer({ min: 0, max: 120_000 }),
   })
@@ -219,7 +244,7 @@ describe('in every situation', () => {
   it('money that was captured is recorded, refunded or known already, whoever brings it', () => {
     always((situation, outcome, decision) => {
       if (outcome.outcome !== 'captured') return;
-      if (decision.write === 'nothing') {
+      if (decision.write === 'nothing' || decision.write === 'review') {
         const known =
           situation.attempt.state === 'SUCCEEDED' && situation.attempt.chargeId === outcome.chargeId;
         expect(known || situation.chargeHasRefund).toBe(true);
@@ -265,9 +290,20 @@ describe('in every situation', () => {
         expect(decision.waitCeilingMs).toBeLessThanOrEqual(ruleset.backoffMaxMs);
         expect(situation.unsettledMs + decision.waitCeilingMs).toBeLessThanOrEqual(ruleset.paymentDeadlineMs);
       }
-      if (decision.write === 'review') {
+      if (decision.write === 'review' && decision.opensBreak === 'outcome_unknown') {
         expect(situation.unsettledMs).toBeGreaterThanOrEqual(ruleset.paymentDeadlineMs);
       }
+    });
+  });
+
+  it('an open attempt about which the gateway has spoken for good is never left to be asked about again', () => {
+    always((situation, outcome, decision) => {
+      if (outcome.outcome !== 'captured' || !isOpen(situation.attempt.state) || situation.inReview) return;
+      const ends =
+        decision.write === 'captured' ||
+        decision.write === 'review' ||
+        (decision.write === 'stray-capture' && decision.endsInReview);
+      expect(ends).toBe(true);
     });
   });
 

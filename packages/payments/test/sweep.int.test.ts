@@ -1,6 +1,8 @@
+import { inTransaction } from '@orders/db';
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { captured, useSystem } from './system.ts';
+import { sweepBatchMax } from '../src/mends.ts';
+import { captured, scriptedGateway, useSystem } from './system.ts';
 
 const system = useSystem();
 beforeEach(() => system().clear());
@@ -22,7 +24,14 @@ describe('sweep', () => {
     const { claimed, dueOrder, stored, sweepOnce } = system();
     const orderId = await dueOrder();
     await claimed(orderId);
-    expect(await sweepOnce()).toEqual({ expiredLeases: 0, lostEvents: 0, unpaidCaptures: 0, cancelled: 0 });
+    expect(await sweepOnce()).toEqual({
+      expiredLeases: 0,
+      lostEvents: 0,
+      unpaidCaptures: 0,
+      cancelled: 0,
+      unreviewedOrders: 0,
+      more: false,
+    });
     expect(await stored(orderId)).toMatchObject({ payment: { state: 'LEASED' } });
   });
 
@@ -84,4 +93,92 @@ describe('sweep', () => {
       payment: { state: 'VOID' },
     });
   });
+
+  it('a kind that cannot be looked for does not keep the later ones from their turn, and is told', async () => {
+    const { db, dueOrder, stateOf, sweeper } = system();
+    const orderId = await dueOrder();
+    await cancelRequested([orderId]);
+    const errors: string[] = [];
+    // Only lost events ask for it.
+    await sql`ALTER TABLE orders RENAME COLUMN created_at TO moved`.execute(db);
+    try {
+      const swept = await sweeper({ error: (_, message) => errors.push(message) }).sweep();
+      expect(swept).toMatchObject({ lostEvents: 0, cancelled: 1 });
+    } finally {
+      await sql`ALTER TABLE orders RENAME COLUMN moved TO created_at`.execute(db);
+    }
+    expect(await stateOf(orderId)).toBe('CANCELLED');
+    expect(errors).toEqual([expect.stringContaining('could not look for: order without a payment')]);
+  });
+
+  it('a whole batch that cannot be mended does not hide what is behind it', async () => {
+    const { accept, createOrder, db, dueOrder, stateOf, sweeper } = system();
+    const broken = await Promise.all(Array.from({ length: sweepBatchMax }, () => createOrder()));
+    await accept(broken);
+    const brokenIds = broken.map(({ orderId }) => orderId);
+    // Their version 3 is taken already: no transition of theirs can be written.
+    await sql`INSERT INTO order_events (order_id, version, event_id, tenant_id, type, data, occurred_at)
+      SELECT unnest(${brokenIds}::uuid[]), 3, gen_random_uuid(), 'acme', 'x', '{}', now()`.execute(db);
+    const orderId = await dueOrder();
+    await cancelRequested([...brokenIds, orderId]);
+    const errors: object[] = [];
+    const { sweep } = sweeper({ error: (fields) => errors.push(fields) });
+    expect(await sweep()).toMatchObject({ cancelled: 0, more: false });
+    expect(errors).toHaveLength(sweepBatchMax);
+    expect(await sweep()).toMatchObject({ cancelled: 1 });
+    expect(await stateOf(orderId)).toBe('CANCELLED');
+    // Then it begins anew, for what stood in the way may be mended.
+    await sql`DELETE FROM order_events WHERE version = 3 AND type = 'x'`.execute(db);
+    expect(await sweep()).toMatchObject({ cancelled: sweepBatchMax, more: true });
+    expect(await sweep()).toMatchObject({ cancelled: 0, more: false });
+  });
+
+  it('a sweep that waits for locks does not keep an executor from stopping, and ends soon', async () => {
+    const { claimed, db, dueOrder, startExecutor, stored } = system();
+    const ids: string[] = [];
+    for (const _ of [1, 2, 3]) {
+      const orderId = await dueOrder();
+      await claimed(orderId);
+      ids.push(orderId);
+    }
+    const errors: string[] = [];
+    const quiet = () => undefined;
+    const logger = {
+      debug: quiet,
+      info: quiet,
+      warn: quiet,
+      error: (_: object, m: string) => void errors.push(m),
+    };
+    await inTransaction(db, async (tx) => {
+      await sql`SET LOCAL idle_in_transaction_session_timeout = 0`.execute(tx);
+      await sql`SELECT FROM orders WHERE id = ANY(${ids}::uuid[]) FOR UPDATE`.execute(tx);
+      await db
+        .updateTable('payments')
+        .set({ lease_until: new Date(0) })
+        .where('state', '=', 'LEASED')
+        .execute();
+      const gateway = scriptedGateway({ charge: () => captured() });
+      const executor = startExecutor(gateway, { logger, options: { drainTimeoutMs: 100 } });
+      const waiting = async () =>
+        (
+          await sql`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(
+            db,
+          )
+        ).rows.length;
+      await expect.poll(waiting, { timeout: 10_000, interval: 20 }).toBe(1);
+      await executor.stop();
+      expect(errors.length).toBeLessThan(2); // of three waits, each far longer than the drain may take
+      await expect.poll(() => errors.length, { timeout: 10_000, interval: 20 }).toBe(1);
+      await expect.poll(waiting, { timeout: 10_000, interval: 20 }).toBe(0);
+    });
+    expect(errors).toHaveLength(1);
+    expect((await stored(ids[1] ?? '')).payment).toMatchObject({ state: 'LEASED' });
+  });
 });
+
+const cancelRequested = (orderIds: string[]) =>
+  system()
+    .db.updateTable('payments')
+    .set({ cancel_requested: true })
+    .where('order_id', 'in', orderIds)
+    .execute();

@@ -21,7 +21,7 @@ import {
 } from '../src/index.ts';
 import { recordOutcome } from '../src/record.ts';
 import type { AttemptRef } from '../src/situation.ts';
-import { sweep } from '../src/sweep.ts';
+import { createSweeper } from '../src/sweep.ts';
 
 export const lifecycle = createOrderLifecycle({ outbox: createOutbox(), topic: ordersTopic.name });
 
@@ -184,12 +184,13 @@ function protocolOf({ db }: DatabaseHandle) {
     inTransaction(db, (tx) =>
       recordOutcome(tx, { lifecycle, rules: rulesFor(o), random: () => o.random ?? 0 }, ref, outcome),
     );
-  const sweepOnce = (o: Options = {}) => {
+  const sweeper = (o: Options & { error?: (fields: object, message: string) => void } = {}) => {
     const quiet = () => undefined;
-    const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+    const logger = { debug: quiet, info: quiet, warn: quiet, error: o.error ?? quiet };
     const rules = rulesFor(o);
-    return sweep({ db, lifecycle, logger, rules, lostEventGraceMs: rules.lostEventGraceMs });
+    return createSweeper({ db, lifecycle, logger, rules, lostEventGraceMs: rules.lostEventGraceMs });
   };
+  const sweepOnce = (o: Options = {}) => sweeper(o).sweep();
   /** The owner stays away: its lease runs out, and the sweeper sees it. */
   async function loseLease(orderId: string) {
     await db
@@ -221,7 +222,7 @@ function protocolOf({ db }: DatabaseHandle) {
       await tx.selectFrom('payments').select('id').where('order_id', '=', orderId).forUpdate().execute();
       return work();
     });
-  return { claim, claimed, record, sweepOnce, loseLease, wakeAll, clear, whileLocked };
+  return { claim, claimed, record, sweeper, sweepOnce, loseLease, wakeAll, clear, whileLocked };
 }
 
 /** What a test wants the gateway to say; the ledger stays inside. */
