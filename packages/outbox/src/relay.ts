@@ -120,7 +120,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const { relayId } = leases;
 
   const delayMs = await firstRound(async () => {
-    await rows.read([], 1); // whether the migrations are there
+    await rows.read([], 1, 1); // whether the migrations are there
     await refuseRestored(pool, names);
     return leases.round();
   }, logger);

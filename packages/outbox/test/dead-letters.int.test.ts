@@ -228,7 +228,7 @@ it('50,000 rows behind one blocked aggregate leave the hot read and slow no othe
   let found: readonly unknown[] = [];
   const plans = await plansOf(database.pool, async (pool) => {
     const request = { bucket: bucketOf(key), topics: [], only: false };
-    found = await createOutboxRows(pool, outboxNames(), 'reader').read([request], 500);
+    ({ rows: found } = await createOutboxRows(pool, outboxNames(), 'reader').read([request], 500, 500));
   });
   expect(found).toHaveLength(1);
   expect(excessesOf(plans, 1)).toEqual([]);

@@ -54,7 +54,7 @@ describe('rows in the default partition', () => {
     await on.pool.query(`INSERT INTO outbox_relays VALUES ('me', now(), now() + interval '1 hour')`);
     await on.pool.query(`UPDATE outbox_buckets SET owner = 'me'`);
     const rows = createOutboxRows(on.pool, on.names, 'me');
-    const read = await rows.read([{ bucket: 0, topics: [], only: false }], 10);
+    const { rows: read } = await rows.read([{ bucket: 0, topics: [], only: false }], 10, 10);
     await on.keeper().round();
     expect(await inDefault()).toBe(0);
     expect(await rows.mark(read)).toBe(1);

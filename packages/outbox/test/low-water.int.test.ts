@@ -201,6 +201,6 @@ async function buffersOfPoll(): Promise<number> {
     },
   };
   const requests = Array.from({ length: 64 }, (_, bucket) => ({ bucket, topics: [], only: false }));
-  await createOutboxRows(explaining, names, me).read(requests, 100);
+  await createOutboxRows(explaining, names, me).read(requests, 100, 10_000);
   return pages;
 }

@@ -21,12 +21,12 @@ const columns = `o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
 
 /**
  * Unpublished rows of buckets that the relay owns at this moment: for each request at most `limit_each`, of these topics
- * only or of all others, each bucket's by number. `topics` are arrays as text, since arrays of arrays would have to be
+ * only or of all others, each bucket's by number; request after request, until there are `limit_all`. `topics` are arrays as text, since arrays of arrays would have to be
  * rectangular. Rows of blocked aggregates that are still in the hot index come as `is_blocked`. Payloads come as text
  * or bytes.
  */
 const readFunction = `
-    CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer)
+    CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer, limit_all integer)
     RETURNS TABLE (bucket smallint, epoch integer, seq bigint, created_at_s float8, id uuid, topic text, key text,
                    payload text, value bytea, headers jsonb, is_held boolean, is_blocked boolean)
     LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${settings} SET work_mem = '32MB'
@@ -37,15 +37,15 @@ const readFunction = `
       SELECT b.bucket, b.epoch, r.seq, extract(epoch FROM r.created_at)::float8, r.id, r.topic, r.key,
              r.payload, r.value, r.headers, r.held, r.blocked
       FROM unnest(outbox_read.buckets, outbox_read.topics, outbox_read.only_these) AS request (bucket, topics, only_these)
-      JOIN outbox_buckets b ON b.bucket = request.bucket AND b.owner = relay
       CROSS JOIN LATERAL (
-        SELECT EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = b.bucket) AS has_blocked
-        OFFSET 0 -- asked once per bucket, not per row
-      ) AS known
+        SELECT owned.*, EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = request.bucket) AS has_blocked
+        FROM outbox_buckets owned WHERE owned.bucket = request.bucket AND owned.owner = relay
+        OFFSET 0 -- requests one after the other, and this asked once for each, not for every row
+      ) AS b
       CROSS JOIN LATERAL (
         SELECT * FROM (
           (SELECT ${columns}, false AS held,
-                  known.has_blocked AND EXISTS (
+                  b.has_blocked AND EXISTS (
                     SELECT FROM outbox_blocked bl
                     WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype AND bl.aggregateid = o.aggregateid
                   ) AS blocked
@@ -66,13 +66,14 @@ const readFunction = `
              ORDER BY o.seq
              LIMIT limit_each
            ) held
-           WHERE known.has_blocked AND bl.bucket = request.bucket AND bl.state = 'REDRIVING'
+           WHERE b.has_blocked AND bl.bucket = request.bucket AND bl.state = 'REDRIVING'
            ORDER BY held.seq
            LIMIT limit_each)
         ) hot_and_redriven
         ORDER BY seq
         LIMIT limit_each
-      ) r;
+      ) r
+      LIMIT limit_all;
     END
     $$`;
 

@@ -18,7 +18,7 @@ export interface RelayOptions {
   readonly pollIntervalMs?: number;
   /** Events of one bucket that are read at once, at most (500). */
   readonly batchSizeMax?: number;
-  /** Events in memory, at most (10,000). */
+  /** Events in memory, at most (4,000). */
   readonly inFlightMax?: number;
   /** How long the publisher may take for a call before its records count as not acknowledged (30,000). */
   readonly publishTimeoutMs?: number;
@@ -70,7 +70,7 @@ export function relaySettings(options: RelayOptions): RelaySettings {
     pollIntervalMs,
     pollIntervalMinMs: Math.min(pollIntervalMs, 20),
     batchSizeMax: options.batchSizeMax ?? 500,
-    inFlightMax: options.inFlightMax ?? 10_000,
+    inFlightMax: options.inFlightMax ?? 4_000,
     publishTimeoutMs: options.publishTimeoutMs ?? 30_000,
     backoffBaseMs: options.backoffBaseMs ?? 100,
     backoffMaxMs: options.backoffMaxMs ?? 30_000,

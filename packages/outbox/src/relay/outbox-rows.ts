@@ -16,26 +16,36 @@ export interface OutboxRow {
   readonly held: boolean;
 }
 
+/** What a read found. */
+export interface Found {
+  readonly rows: readonly OutboxRow[];
+  /** The requests of which there are all rows up to their limit. */
+  readonly answered: readonly ReadRequest[];
+}
+
 /** The two statements of publishing. */
 export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: string) {
   /**
-   * Unpublished rows of buckets that this relay owns at this moment, at most `limitEach` per request, those of each
-   * bucket by number. Rows of blocked aggregates that are still in the hot index come as `blocked`. Payloads come as
-   * text or bytes and are not parsed.
+   * Unpublished rows of buckets that this relay owns at this moment, each bucket's by number; at most `limitEach` per
+   * request, and `limitAll` together: the last requests may not have their turn. Rows of blocked aggregates that are
+   * still in the hot index come as `blocked`. Payloads come as text or bytes and are not parsed.
    */
-  async function read(requests: readonly ReadRequest[], limitEach: number): Promise<OutboxRow[]> {
+  async function read(requests: readonly ReadRequest[], limitEach: number, limitAll: number): Promise<Found> {
     const { rows } = await pool.query(
-      `SELECT * FROM ${names.read}($1, $2::smallint[], $3::text[], $4::boolean[], $5::integer)`,
+      `SELECT * FROM ${names.read}($1, $2::smallint[], $3::text[], $4::boolean[], $5::integer, $6::integer)`,
       [
         relayId,
         requests.map((request) => request.bucket),
         requests.map((request) => arrayLiteral(request.topics)),
         requests.map((request) => request.only),
         limitEach,
+        limitAll,
       ],
     );
+    const isCutOff = rows.length >= limitAll;
+    const reached = isCutOff ? requests.findIndex(({ bucket }) => bucket === rows.at(-1)?.bucket) : undefined;
     // What a function returns comes in its order, though nothing in SQL says so: sorting what is sorted costs little.
-    return rows.map(rowOf).sort(byBucketAndNumber);
+    return { rows: rows.map(rowOf).sort(byBucketAndNumber), answered: requests.slice(0, reached) };
   }
 
   /**

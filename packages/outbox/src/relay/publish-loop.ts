@@ -1,13 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import { type Flight, flightsOf } from './flight.ts';
 import { createRedrives, type HeldRows } from './held-rows.ts';
-import type { Lanes, ReadRequest } from './lanes.ts';
+import type { Lanes } from './lanes.ts';
 import { type Loop, startLoop } from './loop.ts';
 import type { RelaySettings } from './options.ts';
-import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
+import type { Found, OutboxRows } from './outbox-rows.ts';
 import { type PublishingDeps, publishFlight } from './publishing.ts';
+import { createTurns } from './turns.ts';
 
 /** Reads, publishes, marks. */
 export interface PublishLoop extends Pick<Loop, 'raise'> {
@@ -16,8 +18,12 @@ export interface PublishLoop extends Pick<Loop, 'raise'> {
   drain(timeoutMs: number): Promise<number>;
 }
 
-/** About how many rows are published by one call; the broker's round trip is long against what a row costs. */
-const flightSizeMax = 1_000;
+/**
+ * Rows that are read at once, and about how many are published by one call: enough that round trips are short against
+ * what the rows cost, and few enough that the database reads, this thread encodes, and the database marks at the same
+ * time, each another part of a backlog.
+ */
+const readSizeMax = 1_000;
 
 /** @param deps `onLanded` is called when buckets may have become idle */
 export function startPublishLoop(
@@ -35,7 +41,7 @@ export function startPublishLoop(
   const flying = new Set<Promise<void>>();
   let inFlight = 0;
   let idleMs = settings.pollIntervalMs;
-  const takeTurns = createTurns();
+  const turns = createTurns(settings, readSizeMax);
   let draining = false;
   const redrives = createRedrives(deps.held, settings.heartbeatIntervalMs);
 
@@ -44,20 +50,23 @@ export function startPublishLoop(
     await redrives.finish(buckets);
     const free = settings.inFlightMax - inFlight;
     if (free <= 0) return settings.pollIntervalMs; // a landing flight raises the loop
-    const requests = takeTurns(lanes.plan(buckets), free);
+    const requests = turns.inTurn(lanes.plan(buckets));
     if (requests.length === 0) return untilNext(settings.pollIntervalMs, buckets);
 
-    const limitEach = Math.max(1, Math.min(settings.batchSizeMax, Math.floor(free / requests.length)));
-    const found = await rows.read(requests, limitEach);
+    const limitEach = turns.limitEach(buckets);
+    const found = await rows.read(requests, limitEach, Math.min(readSizeMax, free));
+    turns.taken(requests, found, limitEach);
     if (draining) return 0;
-    const blocked = found.filter((row) => row.blocked);
+    const blocked = found.rows.filter((row) => row.blocked);
     if (blocked.length > 0) await deps.held.moveOut(blocked);
-    for (const flight of flightsOf(found, flightSizeMax)) launch(flight);
-    unparkEmpty(requests, found);
+    for (const flight of flightsOf(found.rows, readSizeMax)) launch(flight);
+    unparkEmpty(lanes, found);
 
     if (blocked.length > 0) return 0; // they were in the way of others
+    if (found.answered.length < requests.length) return 0;
     // Shortly after events there are often more; after a while without, one look per interval will do.
-    idleMs = found.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
+    idleMs =
+      found.rows.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
     return untilNext(idleMs, buckets);
   }
 
@@ -67,7 +76,9 @@ export function startPublishLoop(
   function launch(flight: Flight): void {
     for (const bucket of flight.buckets) lanes.depart(bucket, flight.topic);
     inFlight += flight.rows.length;
-    const flown = publishFlight(deps, flight, settings.publishTimeoutMs)
+    // Not at once: encoding takes this thread as long as reading takes the database, so let it read meanwhile.
+    const flown = nextTurn()
+      .then(() => publishFlight(deps, flight, settings.publishTimeoutMs))
       .catch((thrown) => failed(flight, thrown))
       .then((errors) => landed(errors));
     const landed = (errors: ReadonlyMap<number, Error>) => {
@@ -79,15 +90,6 @@ export function startPublishLoop(
       deps.onLanded();
     };
     flying.add(flown);
-  }
-
-  function unparkEmpty(requests: readonly ReadRequest[], found: readonly OutboxRow[]): void {
-    for (const { bucket, topics, only } of requests) {
-      const topic = topics[0];
-      if (!only || topic === undefined) continue;
-      if (!found.some((row) => row.bucket === bucket && row.record.topic === topic))
-        lanes.unpark(bucket, topic);
-    }
   }
 
   async function drain(timeoutMs: number): Promise<number> {
@@ -110,12 +112,12 @@ export function startPublishLoop(
   return { raise: loop.raise, inFlight: () => inFlight, drain };
 }
 
-/** With less room than requests, the ones that are left out now come first the next time. */
-function createTurns() {
-  let first = 0;
-  return (requests: ReadRequest[], free: number): ReadRequest[] => {
-    if (requests.length <= free) return requests;
-    first = (first + free) % requests.length;
-    return [...requests.slice(first), ...requests.slice(0, first)].slice(0, free);
-  };
+/** Parked topics of which nothing is left are well. */
+function unparkEmpty(lanes: Lanes, found: Found): void {
+  for (const { bucket, topics, only } of found.answered) {
+    const topic = topics[0];
+    if (!only || topic === undefined) continue;
+    if (!found.rows.some((row) => row.bucket === bucket && row.record.topic === topic))
+      lanes.unpark(bucket, topic);
+  }
 }
