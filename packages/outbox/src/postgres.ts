@@ -32,8 +32,11 @@ export interface OutboxNames {
   readonly retired: string;
   readonly resolveDeadLetters: string;
   readonly finishRedrives: string;
+  readonly parked: string;
   readonly read: string;
+  readonly unpark: string;
   readonly advanceLowWater: string;
+  readonly backlog: string;
   /** Channel of NOTIFY, not quoted. */
   readonly channel: string;
 }
@@ -53,8 +56,11 @@ export function outboxNames(schema?: string): OutboxNames {
     retired: `${prefix}outbox_retired`,
     resolveDeadLetters: `${prefix}outbox_resolve_dead_letters`,
     finishRedrives: `${prefix}outbox_finish_redrives`,
+    parked: `${prefix}outbox_parked`,
     read: `${prefix}outbox_read`,
+    unpark: `${prefix}outbox_unpark`,
     advanceLowWater: `${prefix}outbox_advance_low_water`,
+    backlog: `${prefix}outbox_backlog`,
     channel: schema === undefined ? 'outbox_wake' : `outbox_wake_${schema}`.slice(0, 63),
   };
 }

@@ -55,19 +55,7 @@ export async function outboxStatus(
 ): Promise<OutboxStatus> {
   const { schema, countMax = 1_000 } = options;
   const names = outboxNames(schema);
-  const { rows } = await pool.query(
-    `SELECT b.bucket, b.owner, b.epoch, u.backlog::int AS backlog,
-            (extract(epoch FROM clock_timestamp() - u.oldest) * 1000)::float8 AS age_ms
-     FROM ${names.buckets} b
-     CROSS JOIN LATERAL (
-       SELECT count(*) AS backlog, min(created_at) AS oldest
-       FROM (SELECT o.created_at FROM ${names.outbox} o
-             WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
-             ORDER BY o.seq LIMIT $1) first
-     ) u
-     ORDER BY b.bucket`,
-    [countMax],
-  );
+  const { rows } = await pool.query(`SELECT * FROM ${names.backlog}($1) ORDER BY bucket`, [countMax]);
   const { rows: writing } = await pool.query(
     `SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS age_ms
      FROM pg_stat_activity

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createLanes } from '../src/relay/lanes.ts';
 
 function lanesAt() {
@@ -60,4 +60,62 @@ it('forgets what waited in a bucket that is no longer ours, but not what is in f
   lanes.keepOnly([]);
   expect(lanes.parkedTopics()).toEqual([]);
   expect(lanes.isIdle(2)).toBe(false);
+});
+
+describe('rows of a topic that fails', () => {
+  const fail = ({ lanes, clock }: ReturnType<typeof lanesAt>, bucket: number, topic: string) => {
+    clock.ms += 1_000;
+    lanes.depart(bucket, topic);
+    lanes.arrive(bucket, topic, failure);
+  };
+  const succeed = ({ lanes, clock }: ReturnType<typeof lanesAt>, bucket: number, topic: string) => {
+    clock.ms += 1_000;
+    lanes.depart(bucket, topic);
+    lanes.arrive(bucket, topic, undefined);
+  };
+
+  it('are moved when it goes on failing while others are well', () => {
+    const at = lanesAt();
+    for (let n = 0; n < 4; n += 1) {
+      expect(at.lanes.inTheWay()).toEqual([]);
+      fail(at, 1, 'bad');
+      succeed(at, 2, 'orders');
+    }
+    expect(at.lanes.inTheWay()).toEqual([{ bucket: 1, topic: 'bad' }]);
+    at.lanes.movedOut([{ bucket: 1, topic: 'bad' }]);
+    expect(at.lanes.inTheWay()).toEqual([]);
+    // No longer passed over: what the read still finds of it is moved.
+    expect(at.lanes.plan([1])[0]).toEqual({ bucket: 1, topics: [], only: false });
+  });
+
+  it('stay when the broker is away, and when it is back', () => {
+    const at = lanesAt();
+    for (let n = 0; n < 10; n += 1) for (const topic of ['a', 'b', 'c']) fail(at, 1, topic);
+    expect(at.lanes.inTheWay()).toEqual([]);
+    succeed(at, 1, 'a');
+    expect(at.lanes.inTheWay()).toEqual([]);
+    succeed(at, 1, 'b');
+    succeed(at, 1, 'c');
+    expect(at.lanes.parkedTopics()).toEqual([]);
+  });
+
+  it('come back one batch at a time, before those that were written since', () => {
+    const at = lanesAt();
+    at.lanes.movedOut([{ bucket: 1, topic: 'bad' }]); // by the owner before
+    succeed(at, 1, 'bad');
+    const others = { bucket: 1, topics: ['bad'], only: false };
+    expect(at.lanes.plan([1])).toEqual([others, { bucket: 1, topics: ['bad'], only: true }]);
+    expect(at.lanes.rowsOf(1, 'bad')).toBe('returning');
+    at.lanes.unpark(1, 'bad');
+    expect(at.lanes.plan([1])).toEqual([{ ...others, topics: [] }]);
+  });
+
+  it('found by a new owner are not looked at while what it has read of the bucket is in flight', () => {
+    const { lanes } = lanesAt();
+    lanes.depart(1, 'orders');
+    lanes.movedOut([{ bucket: 1, topic: 'bad' }]);
+    expect(lanes.plan([1])).toEqual([]);
+    lanes.arrive(1, 'orders', undefined);
+    expect(lanes.isIdle(1)).toBe(true);
+  });
 });

@@ -31,7 +31,7 @@ const write = (count: number, state: 'unpublished' | 'published') =>
     [count, state === 'published' ? new Date() : null],
   );
 
-/** A read of all buckets, a mark of what was read, and an advance of the low-water mark: the relay's own statements. */
+/** A read of all buckets, a mark of what was read, an advance of the low-water mark, and the status's count: the package's own statements. */
 async function expectPlansByIndex(): Promise<void> {
   let found: readonly OutboxRow[] = [];
   const reads = await plansOf(pool, async (explaining) => {
@@ -50,8 +50,13 @@ async function expectPlansByIndex(): Promise<void> {
     explaining.query(`SELECT ${names.advanceLowWater}('me', last_value) FROM ${names.sequence}`),
   );
   expect(excessesOf(advances, batch)).toEqual([]);
+  const counts = await plansOf(pool, (explaining) =>
+    explaining.query(`SELECT * FROM ${names.backlog}($1)`, [batch]),
+  );
+  expect(excessesOf(counts, batch)).toEqual([]);
   // The plans were looked at indeed.
-  for (const plans of [reads, advances]) expect(JSON.stringify(plans)).toMatch(/"Merge Append".*bucket_seq/s);
+  for (const plans of [reads, advances, counts])
+    expect(JSON.stringify(plans)).toMatch(/"Merge Append".*bucket_seq/s);
   expect(JSON.stringify(marks)).toMatch(/"ModifyTable".*pkey/s);
 }
 

@@ -38,7 +38,7 @@ describe('partitions', () => {
     };
     await on.keeper({ partitionsAhead: 9 }).round();
     const [migrated, made] = [await like(on.nameOf(-7)), await like(on.nameOf(-9))];
-    expect(migrated.indexes).toHaveLength(3);
+    expect(migrated.indexes).toHaveLength(4);
     expect(made).toEqual(migrated);
   });
 

@@ -16,14 +16,57 @@ const byIndexOnly = [
 
 const settings = byIndexOnly.map((setting) => `SET ${setting}`).join(' ');
 
+/**
+ * Topics whose rows have left the hot read, per bucket: topics that fail while others do not. The index of held rows by
+ * topic is empty as a rule, like the other one.
+ */
+const parkedTopics = [
+  `
+    CREATE TABLE outbox_parked (
+      bucket smallint NOT NULL,
+      topic text NOT NULL,
+      since timestamptz NOT NULL DEFAULT clock_timestamp(),
+      PRIMARY KEY (bucket, topic)
+    )`,
+  `
+    CREATE INDEX outbox_held_by_topic ON outbox (bucket, topic, seq)
+    WHERE published_at IS NULL AND held_at IS NOT NULL`,
+];
+
 const columns = `o.seq, o.created_at, o.id, o.topic, o.key, o.headers, o.value,
                  CASE WHEN o.value IS NULL THEN o.payload::text END AS payload`;
+
+/** Held rows that wait for their topic only. */
+const ofParkedTopic = `o.published_at IS NULL AND o.held_at IS NOT NULL
+             AND NOT EXISTS (
+               SELECT FROM outbox_blocked bl
+               WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype AND bl.aggregateid = o.aggregateid)
+             AND NOT EXISTS (SELECT FROM outbox_dead_letters d WHERE d.seq = o.seq AND d.state = 'DEAD')`;
+
+/**
+ * Gives a topic back to the hot read, unless a row of it is still held. The entry is locked before one looks for rows,
+ * in a snapshot of its own: who moves rows out holds the entry, so that it has either finished or finds it gone.
+ */
+const unparkFunction = `
+    CREATE FUNCTION outbox_unpark(relay text, of_bucket smallint, of_topic text) RETURNS boolean
+    LANGUAGE plpgsql SET search_path FROM CURRENT ${settings}
+    AS $$
+    BEGIN
+      PERFORM FROM outbox_parked p JOIN outbox_buckets b ON b.bucket = p.bucket AND b.owner = relay
+      WHERE p.bucket = of_bucket AND p.topic = of_topic FOR UPDATE OF p;
+      IF NOT FOUND THEN RETURN true; END IF;
+      DELETE FROM outbox_parked p
+      WHERE p.bucket = of_bucket AND p.topic = of_topic AND NOT EXISTS (
+        SELECT FROM outbox o WHERE o.bucket = p.bucket AND o.topic = p.topic AND ${ofParkedTopic});
+      RETURN FOUND;
+    END
+    $$`;
 
 /**
  * Unpublished rows of buckets that the relay owns at this moment: for each request at most `limit_each`, of these topics
  * only or of all others, each bucket's by number; request after request, until there are `limit_all`. `topics` are arrays as text, since arrays of arrays would have to be
- * rectangular. Rows of blocked aggregates that are still in the hot index come as `is_blocked`. Payloads come as text
- * or bytes.
+ * rectangular. Of a topic that is asked for by itself, held rows come before any others. Rows of blocked
+ * aggregates and parked topics that are still in the hot index come as `is_blocked`. Payloads come as text or bytes.
  */
 const readFunction = `
     CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer, limit_all integer)
@@ -38,7 +81,12 @@ const readFunction = `
              r.payload, r.value, r.headers, r.held, r.blocked
       FROM unnest(outbox_read.buckets, outbox_read.topics, outbox_read.only_these) AS request (bucket, topics, only_these)
       CROSS JOIN LATERAL (
-        SELECT owned.*, EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = request.bucket) AS has_blocked
+        SELECT owned.*, EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = request.bucket) AS has_blocked,
+               EXISTS (SELECT FROM outbox_parked p WHERE p.bucket = request.bucket) AS has_parked,
+               request.only_these AND EXISTS (
+                 SELECT FROM outbox o
+                 WHERE o.bucket = request.bucket AND o.topic = (request.topics::text[])[1] AND ${ofParkedTopic}
+               ) AS has_held
         FROM outbox_buckets owned WHERE owned.bucket = request.bucket AND owned.owner = relay
         OFFSET 0 -- requests one after the other, and this asked once for each, not for every row
       ) AS b
@@ -48,9 +96,13 @@ const readFunction = `
                   b.has_blocked AND EXISTS (
                     SELECT FROM outbox_blocked bl
                     WHERE bl.bucket = o.bucket AND bl.aggregatetype = o.aggregatetype AND bl.aggregateid = o.aggregateid
+                  )
+                  OR b.has_parked AND NOT request.only_these AND EXISTS (
+                    SELECT FROM outbox_parked p WHERE p.bucket = o.bucket AND p.topic = o.topic
                   ) AS blocked
            FROM outbox o
-           WHERE o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+           WHERE NOT b.has_held
+             AND o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
              AND (request.topics <> '{}' AND o.topic = ANY (request.topics::text[])) = request.only_these
            ORDER BY o.seq
            LIMIT limit_each)
@@ -63,13 +115,21 @@ const readFunction = `
                AND o.published_at IS NULL AND o.held_at IS NOT NULL
                AND (request.topics <> '{}' AND o.topic = ANY (request.topics::text[])) = request.only_these
                AND NOT EXISTS (SELECT FROM outbox_dead_letters d WHERE d.seq = o.seq AND d.state = 'DEAD')
+               AND NOT EXISTS (SELECT FROM outbox_parked p WHERE p.bucket = o.bucket AND p.topic = o.topic)
              ORDER BY o.seq
              LIMIT limit_each
            ) held
            WHERE b.has_blocked AND bl.bucket = request.bucket AND bl.state = 'REDRIVING'
            ORDER BY held.seq
            LIMIT limit_each)
-        ) hot_and_redriven
+          UNION ALL
+          (SELECT ${columns}, true AS held, false AS blocked
+           FROM outbox o
+           WHERE b.has_held AND o.topic = (request.topics::text[])[1]
+             AND o.bucket = request.bucket AND ${ofParkedTopic}
+           ORDER BY o.seq
+           LIMIT limit_each)
+        ) hot_and_held
         ORDER BY seq
         LIMIT limit_each
       ) r
@@ -98,5 +158,40 @@ const lowWaterFunction = `
     END
     $$`;
 
+/** Unpublished rows of each bucket, counted up to `count_max`, and the age of the oldest of those. */
+const backlogFunction = `
+    CREATE FUNCTION outbox_backlog(count_max integer)
+    RETURNS TABLE (bucket smallint, owner text, epoch integer, backlog integer, age_ms float8)
+    LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${settings}
+    AS $$
+    #variable_conflict use_column
+    BEGIN
+      RETURN QUERY
+      SELECT b.bucket, b.owner, b.epoch, u.backlog::integer,
+             (extract(epoch FROM clock_timestamp() - u.oldest) * 1000)::float8
+      FROM outbox_buckets b
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS backlog, min(created_at) AS oldest
+        FROM ((SELECT o.created_at FROM outbox o
+               WHERE o.bucket = b.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+               ORDER BY o.seq LIMIT count_max)
+              UNION ALL
+              (SELECT held.created_at FROM outbox_parked p
+               CROSS JOIN LATERAL (
+                 SELECT o.created_at FROM outbox o
+                 WHERE o.bucket = p.bucket AND o.topic = p.topic AND o.published_at IS NULL AND o.held_at IS NOT NULL
+                 ORDER BY o.seq LIMIT count_max
+               ) held
+               WHERE p.bucket = b.bucket LIMIT count_max)) counted
+      ) u;
+    END
+    $$`;
+
 /** Expand. */
-export const addReads: readonly string[] = [readFunction, lowWaterFunction];
+export const addReads: readonly string[] = [
+  ...parkedTopics,
+  readFunction,
+  unparkFunction,
+  lowWaterFunction,
+  backlogFunction,
+];

@@ -52,7 +52,7 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
   }
 
   /**
-   * Moves rows of blocked aggregates out of the hot read, as many as were read. Their aggregates' entries are held
+   * Moves rows of blocked aggregates and parked topics out of the hot read, as many as were read. Their entries are held
    * meanwhile: nobody can free one between the look at it and the move.
    */
   async function moveOut(rows: readonly OutboxRow[]): Promise<void> {
@@ -64,12 +64,17 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
            FROM ${names.blocked} bl JOIN ${names.buckets} b ON b.bucket = bl.bucket AND b.owner = $1
            WHERE bl.bucket = $2::smallint
            FOR KEY SHARE OF bl
+         ), parked AS (
+           SELECT p.topic FROM ${names.parked} p JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1
+           WHERE p.bucket = $2::smallint
+           FOR KEY SHARE OF p
          )
          UPDATE ${names.outbox} o SET held_at = clock_timestamp()
          WHERE o.bucket = $2::smallint AND o.seq BETWEEN $3::bigint AND $4::bigint
            AND o.created_at BETWEEN to_timestamp($5) AND to_timestamp($6)
            AND o.published_at IS NULL AND o.held_at IS NULL
-           AND (o.aggregatetype, o.aggregateid) IN (SELECT aggregatetype, aggregateid FROM blocked)`,
+           AND ((o.aggregatetype, o.aggregateid) IN (SELECT aggregatetype, aggregateid FROM blocked)
+                OR o.topic IN (SELECT topic FROM parked))`,
         [relayId, bucket, ofBucket[0]?.seq, ofBucket.at(-1)?.seq, ...writtenBetween(ofBucket)],
       );
     }
@@ -84,24 +89,69 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
     return Number(rows[0]?.finished);
   }
 
-  return { bury, moveOut, finishRedrives };
+  /** From now on rows of these topics, which fail while others do not, are moved out of the hot read. */
+  async function park(topics: readonly BucketTopic[]): Promise<void> {
+    await pool.query(
+      `INSERT INTO ${names.parked} (bucket, topic)
+       SELECT t.bucket, t.topic FROM unnest($2::smallint[], $3::text[]) AS t (bucket, topic)
+       JOIN ${names.buckets} b ON b.bucket = t.bucket AND b.owner = $1
+       ON CONFLICT DO NOTHING`,
+      [relayId, topics.map(({ bucket }) => bucket), topics.map(({ topic }) => topic)],
+    );
+  }
+
+  /** What was parked in buckets that this relay now owns, by whomever. */
+  async function parked(): Promise<BucketTopic[]> {
+    const { rows } = await pool.query(
+      `SELECT p.bucket, p.topic FROM ${names.parked} p
+       JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1`,
+      [relayId],
+    );
+    return rows.map((row) => ({ bucket: Number(row.bucket), topic: String(row.topic) }));
+  }
+
+  /** @returns false if rows of the topic are still held */
+  async function unpark({ bucket, topic }: BucketTopic): Promise<boolean> {
+    const { rows } = await pool.query(`SELECT ${names.unpark}($1, $2::smallint, $3) AS done`, [
+      relayId,
+      bucket,
+      topic,
+    ]);
+    return rows[0]?.done === true;
+  }
+
+  return { bury, moveOut, finishRedrives, park, parked, unpark };
+}
+
+/** A topic in one bucket. */
+export interface BucketTopic {
+  readonly bucket: number;
+  readonly topic: string;
 }
 
 export type HeldRows = ReturnType<typeof createHeldRows>;
 
-/** Says when to look for redrives that are finished: after held rows were published, and now and then besides. */
-export function createRedrives(held: Pick<HeldRows, 'finishRedrives'>, intervalMs: number) {
+/**
+ * Says when to look after what is held: after held rows were published, and now and then besides, for redrives that are
+ * finished and for topics that another owner parked.
+ */
+export function createHeldRounds(
+  held: Pick<HeldRows, 'finishRedrives' | 'parked'>,
+  onParked: (topics: readonly BucketTopic[]) => void,
+  intervalMs: number,
+) {
   let due = true;
   let lookedMs = 0;
   return {
     landed: () => {
       due = true;
     },
-    async finish(buckets: readonly number[]): Promise<void> {
+    async round(buckets: readonly number[]): Promise<void> {
       if (buckets.length === 0 || (!due && performance.now() - lookedMs < intervalMs)) return;
       due = false;
       lookedMs = performance.now();
       await held.finishRedrives(buckets);
+      onParked(await held.parked());
     },
   };
 }

@@ -1,32 +1,11 @@
 import { backoffMs } from './backoff.ts';
+import { type Lane, parkedTopicsOf } from './parked-topics.ts';
 
 /** What to read of one bucket: the rows of these topics only, or of all others. */
 export interface ReadRequest {
   readonly bucket: number;
   readonly topics: readonly string[];
   readonly only: boolean;
-}
-
-/** A topic of a bucket that failed, and waits for its next attempt. */
-export interface ParkedTopic {
-  readonly bucket: number;
-  readonly topic: string;
-  readonly failures: number;
-  readonly retryInMs: number;
-  readonly lastError: string;
-}
-
-interface Parked {
-  failures: number;
-  retryAtMs: number;
-  lastError: string;
-  retrying: boolean;
-}
-
-interface Lane {
-  /** Topics of the bucket's ordinary batch that are in flight. */
-  inFlight: number;
-  parked: Map<string, Parked>;
 }
 
 /**
@@ -39,6 +18,7 @@ export function createLanes(
   nowMs: () => number = () => performance.now(),
 ) {
   const lanes = new Map<number, Lane>();
+  let wellMs = Number.NEGATIVE_INFINITY;
   const laneOf = (bucket: number): Lane => {
     let lane = lanes.get(bucket);
     if (lane === undefined) {
@@ -57,7 +37,8 @@ export function createLanes(
     const requests: ReadRequest[] = [];
     for (const bucket of buckets) {
       const { inFlight, parked } = laneOf(bucket);
-      if (inFlight === 0) requests.push({ bucket, topics: [...parked.keys()], only: false });
+      const passedOver = [...parked].filter(([, one]) => one.rows !== 'out').map(([topic]) => topic);
+      if (inFlight === 0) requests.push({ bucket, topics: passedOver, only: false });
       for (const [topic, one] of parked) {
         if (!one.retrying && one.retryAtMs <= nowMs()) requests.push({ bucket, topics: [topic], only: true });
       }
@@ -78,18 +59,23 @@ export function createLanes(
     const parked = lane.parked.get(topic);
     if (parked === undefined) lane.inFlight -= 1;
     if (error === undefined) {
-      lane.parked.delete(topic);
+      wellMs = nowMs();
+      if (parked === undefined || parked.rows === 'passed over') lane.parked.delete(topic);
+      else Object.assign(parked, { failures: 0, retryAtMs: wellMs, retrying: false, rows: 'returning' });
       return;
     }
     const failures = (parked?.failures ?? 0) + 1;
     const waitMs = backoffMs(failures, { baseMs: limits.backoffBaseMs, maxMs: limits.backoffMaxMs });
-    const retryAtMs = nowMs() + waitMs;
-    lane.parked.set(topic, { failures, retryAtMs, lastError: error.message, retrying: false });
-  }
-
-  /** A parked topic of which nothing is left to publish. */
-  function unpark(bucket: number, topic: string): void {
-    lanes.get(bucket)?.parked.delete(topic);
+    const wasAlone = parked !== undefined && wellMs > parked.failedAtMs;
+    lane.parked.set(topic, {
+      failures,
+      retryAtMs: nowMs() + waitMs,
+      lastError: error.message,
+      retrying: false,
+      failedAtMs: nowMs(),
+      aloneFailures: wasAlone ? parked.aloneFailures + 1 : 0,
+      rows: parked === undefined || parked.rows === 'passed over' ? 'passed over' : 'out',
+    });
   }
 
   /** Forgets the parked topics of buckets that are not ours any more. */
@@ -99,29 +85,14 @@ export function createLanes(
     }
   }
 
-  /** Until the next retry of one of the buckets is due; Infinity if none waits. */
-  function nextRetryInMs(buckets: readonly number[]): number {
-    const waiting = buckets.flatMap((bucket) =>
-      [...(lanes.get(bucket)?.parked.values() ?? [])].filter((one) => !one.retrying),
-    );
-    return Math.max(0, Math.min(...waiting.map((one) => one.retryAtMs)) - nowMs());
-  }
-
-  function parkedTopics(): ParkedTopic[] {
-    return [...lanes].flatMap(([bucket, lane]) =>
-      [...lane.parked].map(([topic, { failures, retryAtMs, lastError }]) => {
-        return {
-          bucket,
-          topic,
-          failures,
-          retryInMs: Math.max(0, Math.round(retryAtMs - nowMs())),
-          lastError,
-        };
-      }),
-    );
-  }
-
-  return { isIdle, plan, depart, arrive, unpark, keepOnly, nextRetryInMs, parkedTopics };
+  return {
+    isIdle,
+    plan,
+    depart,
+    arrive,
+    keepOnly,
+    ...parkedTopicsOf(lanes, { laneOf, nowMs }),
+  };
 }
 
 export type Lanes = ReturnType<typeof createLanes>;

@@ -3,7 +3,7 @@ import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import { type Flight, flightsOf } from './flight.ts';
-import { createRedrives, type HeldRows } from './held-rows.ts';
+import { createHeldRounds, type HeldRows } from './held-rows.ts';
 import type { Lanes } from './lanes.ts';
 import { type Loop, startLoop } from './loop.ts';
 import type { RelaySettings } from './options.ts';
@@ -43,11 +43,12 @@ export function startPublishLoop(
   let idleMs = settings.pollIntervalMs;
   const turns = createTurns(settings, readSizeMax);
   let draining = false;
-  const redrives = createRedrives(deps.held, settings.heartbeatIntervalMs);
+  const heldRounds = createHeldRounds(deps.held, lanes.movedOut, settings.heartbeatIntervalMs);
 
   async function step(): Promise<number> {
     const buckets = leases.readable();
-    await redrives.finish(buckets);
+    await heldRounds.round(buckets);
+    await setAside(deps);
     const free = settings.inFlightMax - inFlight;
     if (free <= 0) return settings.pollIntervalMs; // a landing flight raises the loop
     const requests = turns.inTurn(lanes.plan(buckets));
@@ -59,8 +60,8 @@ export function startPublishLoop(
     if (draining) return 0;
     const blocked = found.rows.filter((row) => row.blocked);
     if (blocked.length > 0) await deps.held.moveOut(blocked);
+    await unparkEmpty(deps, found);
     for (const flight of flightsOf(found.rows, readSizeMax)) launch(flight);
-    unparkEmpty(lanes, found);
 
     if (blocked.length > 0) return 0; // they were in the way of others
     if (found.answered.length < requests.length) return 0;
@@ -84,7 +85,7 @@ export function startPublishLoop(
     const landed = (errors: ReadonlyMap<number, Error>) => {
       for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
       inFlight -= flight.rows.length;
-      if (flight.rows.some((row) => row.held)) redrives.landed();
+      if (flight.rows.some((row) => row.held)) heldRounds.landed();
       flying.delete(flown);
       loop.raise();
       deps.onLanded();
@@ -112,12 +113,26 @@ export function startPublishLoop(
   return { raise: loop.raise, inFlight: () => inFlight, drain };
 }
 
-/** Parked topics of which nothing is left are well. */
-function unparkEmpty(lanes: Lanes, found: Found): void {
+type ParkingDeps = { lanes: Lanes; held: HeldRows; leases: BucketLeases; logger: Logger };
+
+/** Rows of topics that fail while others do not leave the hot read, where every poll would have to pass over them. */
+async function setAside({ lanes, held, leases, logger }: ParkingDeps): Promise<void> {
+  const topics = lanes.inTheWay();
+  if (topics.length === 0) return;
+  await held.park(topics);
+  lanes.movedOut(topics);
+  logger.warn({ relayId: leases.relayId, topics }, 'relay: rows of topics that fail are set aside');
+}
+
+/** Parked topics of which nothing is left, or nothing outside of the hot read and they are well again, are as others. */
+async function unparkEmpty({ lanes, held }: ParkingDeps, found: Found): Promise<void> {
   for (const { bucket, topics, only } of found.answered) {
     const topic = topics[0];
     if (!only || topic === undefined) continue;
-    if (!found.rows.some((row) => row.bucket === bucket && row.record.topic === topic))
-      lanes.unpark(bucket, topic);
+    const ofTopic = found.rows.filter((row) => row.bucket === bucket && row.record.topic === topic);
+    const where = lanes.rowsOf(bucket, topic);
+    const isReturned = where === 'returning' && !ofTopic.some((row) => row.held);
+    if (ofTopic.length > 0 && !isReturned) continue;
+    if (where === 'passed over' || (await held.unpark({ bucket, topic }))) lanes.unpark(bucket, topic);
   }
 }
