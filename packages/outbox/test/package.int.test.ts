@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 import { checkHistory } from '../src/testing.ts';
 import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
-import { makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
+import { copyProject, makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
 import { readme, snippetsOf } from './readme.ts';
 import { openShippingService } from './shipping-service.ts';
 
@@ -23,8 +23,10 @@ const requiredPeers = peers.filter((name) => !peersMeta[name]?.optional);
 const subpaths = Object.keys(manifest.exports).map((path) => path.replace('.', '@orders/outbox'));
 
 let packed: Packed;
+let projects: ReturnType<typeof installAll>;
 beforeAll(async () => {
   packed = await packOutbox();
+  projects = installAll();
 });
 afterAll(() => packed?.remove());
 
@@ -71,10 +73,7 @@ it('publint and attw object to a tarball that lacks a file', async () => {
 it('compiles strictly and runs on the oldest Node 22 and on this one, with nothing but its required peers', {
   timeout: installTimeoutMs,
 }, async () => {
-  const dir = await makeProject(packed, 'plain', [...requiredPeers, 'typescript', `node@${oldestNode}`], {
-    'tsconfig.json': tsconfig(),
-    'src/main.ts': plainImporter,
-  });
+  const dir = await projects.plain;
   await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
   expect(await mustRun(dir, join(dir, 'node_modules/.bin/node'), '--version')).toBe(`v${oldestNode}\n`);
   for (const node of [join(dir, 'node_modules/.bin/node'), process.execPath])
@@ -89,15 +88,7 @@ it('compiles strictly and runs on the oldest Node 22 and on this one, with nothi
 it("compiles strictly and runs with its optional peers, pg and their declarations, and so do the README's snippets", {
   timeout: installTimeoutMs,
 }, async () => {
-  // vitest and @platformatic/kafka have declarations that need a package more.
-  const packages = [...peers, 'vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
-  const dir = await makeProject(packed, 'full', packages, {
-    // Without the DOM, whose `fetch` @platformatic/kafka's declarations do not fit.
-    'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),
-    'src/main.ts': fullImporter,
-    'src/subpaths.ts': subpaths.map((path, i) => `export * as p${i} from '${path}';\n`).join(''),
-    ...readmeModules(),
-  });
+  const dir = await projects.full;
   await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
   expect(JSON.parse(await mustRun(dir, process.execPath, 'dist/main.js'))).toEqual(fullOutput);
   await mustRun(dir, process.execPath, 'dist/subpaths.js');
@@ -107,7 +98,7 @@ it("compiles strictly and runs with its optional peers, pg and their declaration
 describe('docs/examples/shipping-service, with the tarball', () => {
   let service: Awaited<ReturnType<typeof openShippingService>>;
   beforeAll(async () => {
-    service = await openShippingService(packed);
+    service = await openShippingService(await projects.shippingService);
   }, installTimeoutMs);
   afterAll(() => service?.close());
 
@@ -159,6 +150,27 @@ describe('docs/examples/shipping-service, with the tarball', () => {
     expect(await service.unpublished()).toBe(0);
   });
 });
+
+/** All at once: on a machine that has none of it yet, each of them waits for the network most of its time. */
+function installAll() {
+  const plain = [...requiredPeers, 'typescript', `node@${oldestNode}`];
+  // vitest and @platformatic/kafka have declarations that need a package more.
+  const full = [...peers, 'vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
+  const installing = {
+    plain: makeProject(packed, 'plain', plain, { 'tsconfig.json': tsconfig(), 'src/main.ts': plainImporter }),
+    full: makeProject(packed, 'full', full, {
+      // Without the DOM, whose `fetch` @platformatic/kafka's declarations do not fit.
+      'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),
+      'src/main.ts': fullImporter,
+      'src/subpaths.ts': subpaths.map((path, i) => `export * as p${i} from '${path}';\n`).join(''),
+      ...readmeModules(),
+    }),
+    shippingService: copyProject(packed, 'docs/examples/shipping-service', 'shipping-service'),
+  };
+  // A failure is that of the test that waits for it.
+  for (const one of Object.values(installing)) one.catch(() => undefined);
+  return installing;
+}
 
 /** Each snippet is a module that stands by itself; the one that calls the test kit is a test. */
 function readmeModules(): Record<string, string> {

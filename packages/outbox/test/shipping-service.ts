@@ -5,14 +5,16 @@ import { freePort, type ServiceProcess, startService, waitFor } from '@orders/de
 import { createTestDatabase, testStack, uniqueName } from '@orders/dev-stack/testing';
 import pg from 'pg';
 import { readTopic } from './fixture.ts';
-import { copyProject, mustRun, type Packed } from './packed.ts';
+import { mustRun } from './packed.ts';
 
 const askAgainMs = 50;
 const asksMax = 1_000;
 
-/** The example as an importer has it: outside the repository, with a database and a topic of its own. */
-export async function openShippingService(packed: Packed) {
-  const dir = await copyProject(packed, 'docs/examples/shipping-service', 'shipping-service');
+/**
+ * The example as an importer has it, with a database and a topic of its own.
+ * @param dir its folder, outside the repository, installed
+ */
+export async function openShippingService(dir: string) {
   const database = await createTestDatabase({ template: 'empty', migrate: async () => undefined });
   const pool = new pg.Pool({ connectionString: database.url, max: 1 });
   const topic = uniqueName('shipments');

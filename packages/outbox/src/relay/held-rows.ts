@@ -80,13 +80,19 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
     }
   }
 
-  /** Frees aggregates that have been redriven to the end. @returns how many */
-  async function finishRedrives(buckets: readonly number[]): Promise<number> {
-    const { rows } = await pool.query(`SELECT ${names.finishRedrives}($1, $2::smallint[]) AS finished`, [
-      relayId,
-      buckets,
-    ]);
-    return Number(rows[0]?.finished);
+  /**
+   * Frees aggregates that have been redriven to the end.
+   * @returns the topics that are parked in buckets of this relay, by whomever
+   */
+  async function look(buckets: readonly number[]): Promise<BucketTopic[]> {
+    const { rows } = await pool.query(
+      `WITH finished AS MATERIALIZED (SELECT ${names.finishRedrives}($1, $2::smallint[]))
+       SELECT p.bucket, p.topic FROM finished
+       LEFT JOIN (${names.parked} p JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1) ON true`,
+      [relayId, buckets],
+    );
+    const parked = rows.filter((row) => row.bucket !== null);
+    return parked.map((row) => ({ bucket: Number(row.bucket), topic: String(row.topic) }));
   }
 
   /** From now on rows of these topics, which fail while others do not, are moved out of the hot read. */
@@ -100,16 +106,6 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
     );
   }
 
-  /** What was parked in buckets that this relay now owns, by whomever. */
-  async function parked(): Promise<BucketTopic[]> {
-    const { rows } = await pool.query(
-      `SELECT p.bucket, p.topic FROM ${names.parked} p
-       JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1`,
-      [relayId],
-    );
-    return rows.map((row) => ({ bucket: Number(row.bucket), topic: String(row.topic) }));
-  }
-
   /** @returns false if rows of the topic are still held */
   async function unpark({ bucket, topic }: BucketTopic): Promise<boolean> {
     const { rows } = await pool.query(`SELECT ${names.unpark}($1, $2::smallint, $3) AS done`, [
@@ -120,7 +116,7 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
     return rows[0]?.done === true;
   }
 
-  return { bury, moveOut, finishRedrives, park, parked, unpark };
+  return { bury, moveOut, look, park, unpark };
 }
 
 /** A topic in one bucket. */
@@ -136,7 +132,7 @@ export type HeldRows = ReturnType<typeof createHeldRows>;
  * finished and for topics that another owner parked.
  */
 export function createHeldRounds(
-  held: Pick<HeldRows, 'finishRedrives' | 'parked'>,
+  held: Pick<HeldRows, 'look'>,
   onParked: (topics: readonly BucketTopic[]) => void,
   intervalMs: number,
 ) {
@@ -150,8 +146,7 @@ export function createHeldRounds(
       if (buckets.length === 0 || (!due && performance.now() - lookedMs < intervalMs)) return;
       due = false;
       lookedMs = performance.now();
-      await held.finishRedrives(buckets);
-      onParked(await held.parked());
+      onParked(await held.look(buckets));
     },
   };
 }
