@@ -1,14 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedKafka } from './embedded-kafka.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { findJava, kafkaCacheDir } from './kafka-jars.ts';
 import { hasEnded, type StackHost } from './stack-host.ts';
 
 /** A server that nobody else uses, so that it may be killed and started again. */
 export interface OwnServer {
+  /** Of the process that was started last; PostgreSQL's is the parent of its other processes. */
+  pid(): number;
   /** Ends it as a crash would. Its data stays. */
   kill(): Promise<void>;
   /** Starts it again, with its data, at its address; resolves when it answers. */
@@ -30,6 +33,24 @@ export async function startOwnKafka(): Promise<OwnServer & { brokers: string[] }
   const host = ownHost('kafka');
   const started = await startEmbeddedKafka(host);
   return { ...ownServer(host, started.broker, started.restart, 'SIGKILL'), brokers: started.brokers };
+}
+
+/** What runs a class of the Kafka that `startOwnKafka` has fetched, such as a tool of its own. */
+export function kafkaCommand(
+  mainClass: string,
+  args: readonly string[],
+): { command: string; args: string[] } {
+  const command = findJava()?.command ?? 'java';
+  return { command, args: ['-cp', join(kafkaCacheDir(), 'libs', '*'), mainClass, ...args] };
+}
+
+/** Versions of what `startOwnKafka` runs. */
+export function installedKafka(): { kafka: string; java: string } {
+  const jar = readdirSync(join(kafkaCacheDir(), 'libs')).find((name) => name.startsWith('kafka_'));
+  return {
+    kafka: /-([\d.]+)\.jar$/.exec(jar ?? '')?.[1] ?? 'unknown',
+    java: findJava()?.version ?? 'unknown',
+  };
 }
 
 interface OwnHost extends StackHost {
@@ -79,6 +100,7 @@ function ownServer(
     await ended;
   }
   return {
+    pid: () => running.pid as number,
     kill,
     async start() {
       running = await restart();
