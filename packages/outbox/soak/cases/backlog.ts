@@ -5,7 +5,7 @@ import { outcomeOf, type SoakCase, type SoakContext } from '../case.ts';
 import { createRunDatabase, type RunDatabase } from '../database.ts';
 import { createRelayFleet } from '../relay-fleet.ts';
 
-const smallBacklog = 50_000;
+const smallBacklog = 100_000;
 const largeBacklog = 1_000_000;
 const aggregates = 2_000;
 /** What the larger backlog may cost more: the heap grows as it likes, but not by twenty times. */
