@@ -1,7 +1,7 @@
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startOwnKafka, startOwnPostgres } from '../src/own-servers.ts';
+import { installedKafka, startOwnKafka, startOwnPostgres } from '../src/own-servers.ts';
 
 const closing: (() => Promise<void>)[] = [];
 afterAll(() => Promise.all(closing.map((close) => close())));
@@ -16,10 +16,15 @@ describe("a server of one's own", () => {
       return client.query(text).finally(() => client.end());
     };
     await query('CREATE TABLE kept AS SELECT 1 AS n');
+    const firstPid = postgres.pid();
+    expect(firstPid).toBe(
+      Number((await query("SELECT pg_read_file('postmaster.pid')")).rows[0].pg_read_file.split('\n')[0]),
+    );
     await postgres.kill();
     await expect(query('SELECT n FROM kept')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await postgres.start();
     expect((await query('SELECT n FROM kept')).rows).toEqual([{ n: 1 }]);
+    expect(postgres.pid()).not.toBe(firstPid);
   });
 
   it('Kafka: killed and started again, it has its topics at the same address', async () => {
@@ -44,5 +49,6 @@ describe("a server of one's own", () => {
     await expect(topics()).rejects.toThrow();
     await kafka.start();
     expect(await topics()).toContain('kept');
+    expect(installedKafka().kafka).toMatch(/^\d+\.\d+\.\d+$/);
   });
 });
