@@ -11,15 +11,21 @@ interface File {
 }
 
 /** The result of a package `p` whose report says this; no report when `files` is a text to write instead. */
-function resultOf(files: File[] | string | null, exitCode: number | 'not run' = 0): PackageResult {
+function resultOf(
+  files: File[] | string | null,
+  exitCode: number | 'not run' = 0,
+  unhandled?: string[],
+): PackageResult {
   const dir = scratchDir();
   const text =
     typeof files === 'string' ? files : JSON.stringify({ testResults: files?.map(asTestFile(dir)) });
   const reportDir = files === null ? dir : scratchDir({ 'vitest.json': text });
+  const errorDir = scratchDir(unhandled && { 'unhandled-errors.json': JSON.stringify(unhandled) });
   return packageResult({
     name: 'p',
     dir,
     reportPath: join(reportDir, 'vitest.json'),
+    unhandledErrorsPath: join(errorDir, 'unhandled-errors.json'),
     exitCode: exitCode === 'not run' ? undefined : exitCode,
   });
 }
@@ -34,6 +40,7 @@ const asTestFile =
       ancestorTitles: ['suite'],
       title: `t${index}`,
       status: one,
+      ...(one === 'failed' && { failureMessages: ['AssertionError: expected 1 to be 2\n    at x'] }),
     })),
   });
 
@@ -45,7 +52,7 @@ describe('one package', () => {
       passed: 2,
       failed: 1,
       skipped: 3,
-      failures: ['test/a.test.ts > suite > t1'],
+      failures: ['test/a.test.ts > suite > t1: AssertionError: expected 1 to be 2'],
     });
   });
 
@@ -71,12 +78,20 @@ describe('one package', () => {
       'an exit status that no test explains',
       [{ tests: ['passed'] }],
       1,
-      'its tests ended with status 1, although none failed: an unhandled error, see above',
+      'its tests ended with status 1, although none failed',
     ],
     ['tests that never ran', [{ tests: ['passed'] }], 'not run', 'its tests were not run to their end'],
   ])('%s is a failure', (_, files, exitCode, why) => {
     const { failed, failures } = resultOf(files, exitCode);
     expect({ failed, failures }).toEqual({ failed: 1, failures: [why] });
+  });
+
+  test('an error that no test caught is a failure, and is named', () => {
+    const { passed, failures } = resultOf([{ tests: ['passed'] }], 1, ['Error: cut off (at x.ts:1)']);
+    expect({ passed, failures }).toEqual({
+      passed: 1,
+      failures: ['an error that no test caught: Error: cut off (at x.ts:1)'],
+    });
   });
 
   test('half a report is a failure', () => {

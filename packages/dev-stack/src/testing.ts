@@ -51,7 +51,7 @@ async function hasLeaders(admin: ReturnType<Kafka['admin']>, topic: string, coun
 export interface TestDatabase {
   /** Superuser's URL of the new database. */
   url: string;
-  /** Drops it, whoever is connected. */
+  /** Drops it, whoever is connected; those who are about to leave have {@link leaveTimeoutMs} to do so. */
   drop(): Promise<void>;
 }
 
@@ -72,6 +72,7 @@ export async function createTestDatabase(o: {
   });
   const drop = () =>
     withAdmin(postgresUrl, async (admin) => {
+      await untilLeft(admin, name);
       await admin.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
     });
   return { url: urlOf(postgresUrl, name), drop };
@@ -118,6 +119,24 @@ async function cloneDatabase(admin: pg.Client, name: string, template: string): 
 
 const objectInUse = '55006';
 const cloneAttemptsMax = 6; // PostgreSQL itself waits 5 s in each
+
+/**
+ * A pool's `end()` resolves before its sessions have ended. One that is cut off in between raises an error that nobody
+ * listens for any more, and fails the whole run.
+ */
+async function untilLeft(admin: pg.Client, database: string): Promise<void> {
+  const deadline = Date.now() + leaveTimeoutMs;
+  while (Date.now() < deadline) {
+    const { rowCount } = await admin.query(
+      `SELECT FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`,
+      [database],
+    );
+    if (rowCount === 0) return;
+    await sleep(20);
+  }
+}
+
+const leaveTimeoutMs = 2_000;
 
 async function withAdmin(postgresUrl: string, use: (admin: pg.Client) => Promise<void>): Promise<void> {
   const admin = new pg.Client({ connectionString: postgresUrl });

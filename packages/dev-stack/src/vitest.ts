@@ -1,4 +1,5 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { UnhandledErrors } from './unhandled-errors.ts';
 
 /**
  * The vitest configuration of every package: project `unit` (`*.unit.test.ts`) needs no server, project
@@ -18,7 +19,7 @@ export function packageTests(): ViteUserConfig {
       passWithNoTests: false,
       // kafkajs sets timers into the past (tulios/kafkajs#1751); our services work round it, a test's own client need not.
       execArgv: ['--disable-warning=TimeoutNegativeWarning'],
-      reporters: ['default', 'json'],
+      reporters: ['default', 'json', new UnhandledErrors()],
       outputFile: { json: '.reports/vitest.json' },
       projects: [
         { test: { ...shared, name: 'unit', include: ['test/**/*.unit.test.ts'] } },

@@ -87,3 +87,15 @@ test('a database is dropped although somebody is connected to it', async () => {
   await expect(client.query('SELECT 1')).rejects.toThrow();
   await client.end().catch(() => undefined);
 });
+
+test('a database is dropped without cutting off connections that are about to end', async () => {
+  const { url, drop } = await createTestDatabase(template);
+  const client = new pg.Client({ connectionString: url });
+  const errors: Error[] = [];
+  client.on('error', (error) => errors.push(error));
+  await client.connect();
+  const query = client.query('SELECT pg_sleep(0.3)');
+  await Promise.all([drop(), query.finally(() => client.end())]);
+  expect(errors).toEqual([]);
+  await expect(rowsOf(url, 'SELECT 1')).rejects.toThrow('does not exist');
+});

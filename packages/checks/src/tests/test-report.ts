@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 /** What one package's tests came to. */
 export interface PackageResult {
@@ -6,7 +6,7 @@ export interface PackageResult {
   passed: number;
   failed: number;
   skipped: number;
-  /** One line for each thing that failed: a test's name, or why there is nothing to count. */
+  /** One line for each thing that failed: a test's name and its error, or why there is nothing to count. */
   failures: string[];
 }
 
@@ -16,7 +16,12 @@ interface VitestReport {
     name: string;
     status: 'passed' | 'failed';
     message: string;
-    assertionResults: { ancestorTitles: string[]; title: string; status: string }[];
+    assertionResults: {
+      ancestorTitles: string[];
+      title: string;
+      status: string;
+      failureMessages?: string[];
+    }[];
   }[];
 }
 
@@ -24,6 +29,8 @@ export interface PackageRun {
   name: string;
   /** Where the package's tests write their report. */
   reportPath: string;
+  /** Where they write the errors that no test caught. */
+  unhandledErrorsPath: string;
   /** Exit status of the package's tests; undefined when they were not run. */
   exitCode: number | undefined;
   /** Absolute; file names in failures are relative to it. */
@@ -32,7 +39,7 @@ export interface PackageRun {
 
 /**
  * Counts one package's report. What the report does not say out loud counts as failed too: a missing report, no
- * test, a file that could not be run, and an exit status that no test explains (an unhandled error, for one).
+ * test, a file that could not be run, an error that no test caught, and an exit status that nothing explains.
  */
 export function packageResult(run: PackageRun): PackageResult {
   const result: PackageResult = { package: run.name, passed: 0, failed: 0, skipped: 0, failures: [] };
@@ -48,14 +55,21 @@ export function packageResult(run: PackageRun): PackageResult {
   for (const file of report.testResults) {
     const fileName = file.name.replace(`${run.dir}/`, '');
     const failedBefore = result.failed;
-    for (const { ancestorTitles, title, status } of file.assertionResults) {
+    for (const { ancestorTitles, title, status, failureMessages } of file.assertionResults) {
+      const name = [fileName, ...ancestorTitles, title].join(' > ');
       if (status === 'passed') result.passed += 1;
-      else if (status === 'failed') fail([fileName, ...ancestorTitles, title].join(' > '));
+      else if (status === 'failed') fail(because(name, failureMessages?.[0]));
       else result.skipped += 1;
     }
     if (file.status === 'failed' && result.failed === failedBefore)
-      fail(`${fileName} could not be run${file.message ? `: ${firstLine(file.message)}` : ' to its end'}`);
+      fail(
+        file.message
+          ? because(`${fileName} could not be run`, file.message)
+          : `${fileName} could not be run to its end`,
+      );
   }
+  for (const error of unhandledErrors(run.unhandledErrorsPath))
+    fail(`an error that no test caught: ${error}`);
   if (result.passed + result.failed + result.skipped === 0) fail('the report has no test');
   if (run.exitCode !== 0 && result.failed === 0) fail(unexplained(run.exitCode));
   return result;
@@ -63,7 +77,7 @@ export function packageResult(run: PackageRun): PackageResult {
 
 function unexplained(exitCode: number | undefined): string {
   if (exitCode === undefined) return 'its tests were not run to their end';
-  return `its tests ended with status ${exitCode}, although none failed: an unhandled error, see above`;
+  return `its tests ended with status ${exitCode}, although none failed`;
 }
 
 function readReport(path: string): VitestReport | Error {
@@ -74,6 +88,14 @@ function readReport(path: string): VitestReport | Error {
     const { code, message } = error as NodeJS.ErrnoException;
     return new Error(code === 'ENOENT' ? 'the file is missing' : message);
   }
+}
+
+function unhandledErrors(path: string): string[] {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as string[]) : [];
+}
+
+function because(name: string, error: string | undefined): string {
+  return error ? `${name}: ${firstLine(error)}` : name;
 }
 
 function firstLine(text: string): string {
