@@ -13,6 +13,7 @@ export { lockKey } from './lock-key.ts';
 export type { Logger } from './logger.ts';
 export type { Counter, Gauge, Histogram, RelayMetrics } from './metrics.ts';
 export { createOutbox, type Outbox, type OutboxOptions } from './outbox.ts';
+export { pauseRelays, type RelayPause, resumeRelays } from './pause.ts';
 export type { PoolClientLike, PoolLike, QueryAnswer } from './postgres.ts';
 export type { OutboundRecord, Publisher, PublishResult } from './publisher.ts';
 export type { RelayOptions } from './relay/options.ts';
@@ -21,10 +22,12 @@ export type { RelayCounts } from './relay/publishing.ts';
 export { createRelay, type Relay, type RelayDeps, type RelayStatus } from './relay.ts';
 export { adoptRestoredOutbox } from './restored.ts';
 export {
+  type BlockedAggregate,
   type BucketStatus,
   type OutboxStatus,
   type OutboxStatusOptions,
   outboxStatus,
   type PartitionStatus,
+  type SetAsideTopic,
 } from './status.ts';
 export type { KyselyTransaction, OutboxTransaction, PgTransaction, RawQuery } from './transaction.ts';

@@ -25,6 +25,10 @@ export interface RelayMetrics {
   readonly backlog: Gauge;
   /** Age of the oldest unpublished event, seconds; 0 when there is none. */
   readonly oldestAgeSeconds: Gauge;
+  /** Aggregates that wait for a dead letter, or are being redriven; their events are not in the backlog. */
+  readonly blockedAggregates: Gauge;
+  /** Whether this relay is paused: 1, else 0. */
+  readonly paused: Gauge;
   /** Partitions made. */
   readonly partitionsMade: Counter;
   /** Partitions dropped. */
@@ -46,6 +50,8 @@ export const noMetrics: RelayMetrics = {
   publishSeconds: { observe: nothing },
   backlog: { set: nothing },
   oldestAgeSeconds: { set: nothing },
+  blockedAggregates: { set: nothing },
+  paused: { set: nothing },
   partitionsMade: { inc: nothing },
   partitionsDropped: { inc: nothing },
   partitionsPutOff: { inc: nothing },

@@ -2,6 +2,7 @@ import { createOutboxTables } from './migrations/0001-outbox.ts';
 import { createDeadLetters } from './migrations/0003-dead-letters.ts';
 import { addRetention } from './migrations/0004-retention.ts';
 import { addReads } from './migrations/0005-reads.ts';
+import { addPause } from './migrations/0006-pause.ts';
 import { quoteIdentifier } from './postgres.ts';
 import { type RawQuery, rawQuery } from './transaction.ts';
 
@@ -27,6 +28,7 @@ const migrations: Readonly<Record<string, readonly string[]>> = {
   '0003-dead-letters': createDeadLetters,
   '0004-retention': addRetention,
   '0005-reads': addReads,
+  '0006-pause': addPause,
 };
 
 /** Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default. */

@@ -1,6 +1,8 @@
+import { OutboxError } from './errors.ts';
 import { columnsOf, type OutboxColumns, type OutboxEvent, type TraceContext } from './event.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
+import { type OutboxStatus, type OutboxStatusOptions, outboxStatus } from './status.ts';
 import { inTransactionSql, type OutboxTransaction, runOnlyInTransaction } from './transaction.ts';
 import { createWake } from './wake.ts';
 
@@ -19,13 +21,15 @@ export interface Outbox {
    * may be forgotten: that costs one poll interval of the relay. Does nothing without a pool.
    */
   wake(): void;
+  /** Looks at the outbox; see {@link outboxStatus}. Needs a pool. @throws OutboxError `OUTBOX_OPTION_INVALID` */
+  status(options?: Pick<OutboxStatusOptions, 'countMax'>): Promise<OutboxStatus>;
   /** Sends a wake-up that is still due, and sends no more. */
   close(): Promise<void>;
 }
 
 /** Options of {@link createOutbox}. */
 export interface OutboxOptions {
-  /** Connections for {@link Outbox.wake}; `add` uses the caller's transaction. */
+  /** Connections for {@link Outbox.wake} and {@link Outbox.status}; `add` uses the caller's transaction. */
   readonly pool?: Pick<PoolLike, 'query'>;
   /** Wake-ups within this time become one (5). */
   readonly wakeDebounceMs?: number;
@@ -63,7 +67,13 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
     return rows.map((row) => row.id);
   }
 
-  return { add, wake: wake.wake, close: wake.close };
+  async function status(limit: Pick<OutboxStatusOptions, 'countMax'> = {}): Promise<OutboxStatus> {
+    const { pool, schema } = options;
+    if (pool === undefined) throw new OutboxError('OUTBOX_OPTION_INVALID', 'status needs a pool');
+    return outboxStatus(pool, { ...limit, ...(schema === undefined ? {} : { schema }) });
+  }
+
+  return { add, wake: wake.wake, status, close: wake.close };
 }
 
 /** One statement however many events; inserts all of them or, outside a transaction, none. */

@@ -33,6 +33,7 @@ export interface OutboxNames {
   readonly resolveDeadLetters: string;
   readonly finishRedrives: string;
   readonly parked: string;
+  readonly pause: string;
   readonly read: string;
   readonly unpark: string;
   readonly advanceLowWater: string;
@@ -57,6 +58,7 @@ export function outboxNames(schema?: string): OutboxNames {
     resolveDeadLetters: `${prefix}outbox_resolve_dead_letters`,
     finishRedrives: `${prefix}outbox_finish_redrives`,
     parked: `${prefix}outbox_parked`,
+    pause: `${prefix}outbox_pause`,
     read: `${prefix}outbox_read`,
     unpark: `${prefix}outbox_unpark`,
     advanceLowWater: `${prefix}outbox_advance_low_water`,

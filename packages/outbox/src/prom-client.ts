@@ -32,6 +32,8 @@ export function createPromClientMetrics({
     }),
     backlog: gauge('backlog', 'Unpublished events, counted up to a limit'),
     oldestAgeSeconds: gauge('oldest_unpublished_age_seconds', 'Age of the oldest unpublished event'),
+    blockedAggregates: gauge('blocked_aggregates', 'Aggregates that wait for a dead letter'),
+    paused: gauge('paused', '1 while the relay is paused'),
     partitionsMade: counter('partitions_made_total', 'Partitions made'),
     partitionsDropped: counter('partitions_dropped_total', 'Partitions dropped'),
     partitionsPutOff: counter(

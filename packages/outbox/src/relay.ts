@@ -1,6 +1,7 @@
 import { asError, OutboxError } from './errors.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { noMetrics, type RelayMetrics } from './metrics.ts';
+import { pauseRelays, type RelayPause, resumeRelays } from './pause.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
 import { createBucketLeases } from './relay/bucket-leases.ts';
@@ -38,6 +39,8 @@ export interface RelayStatus extends RelayCounts {
   readonly state: 'stopped' | 'running' | 'draining';
   /** Whether its lease holds; if not, it does not publish. */
   readonly leaseHolds: boolean;
+  /** Since when it publishes nothing by {@link Relay.pause}, as it last saw; null if it is not paused. */
+  readonly paused: RelayPause | null;
   /** Buckets that it owns, in order. */
   readonly buckets: readonly number[];
   /** Events that are being published or marked. */
@@ -57,6 +60,14 @@ export interface Relay {
   start(): Promise<void>;
   /** Publishes no more, waits for what is in flight (`drainTimeoutMs` at most) and gives the buckets back. */
   stop(): Promise<void>;
+  /**
+   * Has this relay and all others of the same outbox publish nothing until `resume`, also those that start meanwhile;
+   * what is being published is finished and marked. The same as {@link pauseRelays}.
+   * @returns the pause that now is; an earlier one stands
+   */
+  pause(reason?: string): Promise<RelayPause>;
+  /** Ends the pause of all relays. @returns the pause that was; null if there was none */
+  resume(): Promise<RelayPause | null>;
   status(): RelayStatus;
   /** Whether it runs and its lease holds, that is, whether it reaches the database. The broker's state is in `status`. */
   isHealthy(): boolean;
@@ -92,12 +103,20 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
     state = 'stopped';
   }
 
+  const where = settings.schema === undefined ? {} : { schema: settings.schema };
+
+  /** The others are notified; this one may not listen. */
+  const thenLook = <T>(told: Promise<T>): Promise<T> => told.finally(() => run?.lookAtLeases());
+  const pause = (reason = '') => thenLook(pauseRelays(deps.pool, { ...where, reason }));
+  const resume = () => thenLook(resumeRelays(deps.pool, where));
+
   function status(): RelayStatus {
     return {
       ...counts,
       relayId: run?.leases.relayId ?? settings.relayId,
       state,
       leaseHolds: run?.leases.holds() ?? false,
+      paused: run?.leases.pause() ?? null,
       buckets: run?.leases.owned() ?? [],
       inFlight: run?.publishLoop.inFlight() ?? 0,
       parked: run?.lanes.parkedTopics() ?? [],
@@ -105,13 +124,13 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   }
 
   const isHealthy = () => state === 'running' && (run?.leases.holds() ?? false);
-  return { start, stop, status, isHealthy };
+  return { start, stop, pause, resume, status, isHealthy };
 }
 
 type Run = Awaited<ReturnType<typeof startRun>>;
 
 async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayCounts) {
-  const { pool, publisher, logger = silentLogger, crashPoint = () => undefined } = deps;
+  const { pool, publisher, logger = silentLogger, metrics = noMetrics, crashPoint = () => undefined } = deps;
   const names = outboxNames(settings.schema);
   const lanes = createLanes(settings);
   const store = createLeaseStore(pool, names);
@@ -131,6 +150,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     step: async () => {
       const waitMs = await leases.round();
       lanes.keepOnly(leases.owned());
+      metrics.paused.set(leases.pause() === null ? 0 : 1);
       publishLoop.raise();
       return waitMs;
     },
@@ -140,7 +160,6 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const onLanded = () => {
     if (leases.owned().length !== leases.readable().length) leaseLoop.raise();
   };
-  const { metrics = noMetrics } = deps;
   const { onPoison } = settings;
   const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
   const publishing = { ...broker, leases, rows, held, lanes, onLanded };
@@ -187,7 +206,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     logger.info({ relayId, ...counts }, 'relay: stopped');
   }
 
-  return { leases, lanes, publishLoop, stop };
+  return { leases, lanes, publishLoop, lookAtLeases: leaseLoop.raise, stop };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { pauseOf, type RelayPause, selectPause } from './pause.ts';
 import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
 
 /** A bucket as it now is. */
@@ -23,9 +24,25 @@ export interface PartitionStatus {
   readonly defaultIsUsed: boolean;
 }
 
+/** An aggregate whose events wait: for a decision about a dead letter, or in order behind one that is redriven. */
+export interface BlockedAggregate {
+  readonly aggregateType: string;
+  readonly orderingKey: string;
+  readonly state: 'BLOCKED' | 'REDRIVING';
+  readonly since: Date;
+}
+
+/** A topic that went on failing while others did not, so that its rows were set aside. */
+export interface SetAsideTopic {
+  readonly topic: string;
+  /** In how many buckets. */
+  readonly buckets: number;
+  readonly since: Date;
+}
+
 /** The outbox as the database says. */
 export interface OutboxStatus {
-  /** Unpublished events; at least this many when `backlogIsComplete` is false. */
+  /** Unpublished events but those of blocked aggregates; at least this many when `backlogIsComplete` is false. */
   readonly backlog: number;
   readonly backlogIsComplete: boolean;
   /** Age of the oldest unpublished event by `created_at`, milliseconds; null when there is none. */
@@ -34,6 +51,12 @@ export interface OutboxStatus {
   readonly buckets: readonly BucketStatus[];
   /** How long the oldest transaction of this database that has written something has been open, milliseconds. */
   readonly oldestWritingTransactionMs: number | null;
+  /** Since when the relays publish nothing by `pauseRelays`; null if they are not paused. */
+  readonly paused: RelayPause | null;
+  readonly blockedAggregates: number;
+  /** Those that have been so for longest, 100 at most. */
+  readonly longestBlocked: readonly BlockedAggregate[];
+  readonly setAsideTopics: readonly SetAsideTopic[];
   readonly partitions: PartitionStatus;
 }
 
@@ -46,7 +69,7 @@ export interface OutboxStatusOptions {
 }
 
 /**
- * Looks at the outbox, in four statements. Reads at most `countMax` entries of the index on unpublished rows for each of
+ * Looks at the outbox, in six statements. Reads at most `countMax` entries of the index on unpublished rows for each of
  * the 64 buckets, whatever the backlog; a role without `pg_read_all_stats` sees only its own writing transactions.
  */
 export async function outboxStatus(
@@ -57,9 +80,11 @@ export async function outboxStatus(
   const names = outboxNames(schema);
   const { rows } = await pool.query(`SELECT * FROM ${names.backlog}($1) ORDER BY bucket`, [countMax]);
   const { rows: writing } = await pool.query(
-    `SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS age_ms
-     FROM pg_stat_activity
-     WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()`,
+    `SELECT w.age_ms, p.* FROM (
+       SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS age_ms
+       FROM pg_stat_activity
+       WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()) w
+     LEFT JOIN (${selectPause(names)}) p ON true`,
   );
   const buckets = rows.map((row) => ({
     bucket: Number(row.bucket),
@@ -75,8 +100,42 @@ export async function outboxStatus(
     oldestUnpublishedAgeMs: ages.length === 0 ? null : Math.max(0, ...ages),
     buckets,
     oldestWritingTransactionMs: typeof writingMs === 'number' ? Math.max(0, writingMs) : null,
+    paused: pauseOf(writing[0]),
+    ...(await blockedStatus(pool, names)),
+    setAsideTopics: await setAsideTopics(pool, names),
     partitions: await partitionStatus(pool, names),
   };
+}
+
+const blockedMax = 100;
+
+async function blockedStatus(
+  pool: Pick<PoolLike, 'query'>,
+  names: OutboxNames,
+): Promise<Pick<OutboxStatus, 'blockedAggregates' | 'longestBlocked'>> {
+  const { rows } = await pool.query(
+    `SELECT aggregatetype, aggregateid, state, since, count(*) OVER ()::int AS count FROM ${names.blocked}
+     ORDER BY since LIMIT $1`,
+    [blockedMax],
+  );
+  const longestBlocked = rows.map((row) => ({
+    aggregateType: String(row.aggregatetype),
+    orderingKey: String(row.aggregateid),
+    state: row.state as BlockedAggregate['state'],
+    since: row.since as Date,
+  }));
+  return { blockedAggregates: Number(rows[0]?.count ?? 0), longestBlocked };
+}
+
+async function setAsideTopics(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<SetAsideTopic[]> {
+  const { rows } = await pool.query(
+    `SELECT topic, count(*)::int AS buckets, min(since) AS since FROM ${names.parked} GROUP BY topic ORDER BY topic`,
+  );
+  return rows.map((row) => ({
+    topic: String(row.topic),
+    buckets: Number(row.buckets),
+    since: row.since as Date,
+  }));
 }
 
 async function partitionStatus(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<PartitionStatus> {

@@ -13,6 +13,7 @@ afterAll(() => database?.close());
 
 it('a relay counts through prom-client what it publishes, marks, fails at, and what waits', async () => {
   await database.add([...eventsFor('counted', 30, 1), ...eventsFor('missing', 2, 1)]);
+  await database.pool.query(`INSERT INTO outbox_blocked VALUES (63, 'thing', 'blocked', 'BLOCKED')`);
   const broker = createMemoryBroker();
   broker.createTopic('counted');
   await broker.publisher.connect();
@@ -36,5 +37,9 @@ it('a relay counts through prom-client what it publishes, marks, fails at, and w
   await expect.poll(() => value('backlog')).toBeGreaterThanOrEqual(2);
   expect(await value('oldest_unpublished_age_seconds')).toBeGreaterThan(0);
   expect(await value('oldest_partition_age_seconds')).toBeGreaterThan(0);
+  expect(await value('blocked_aggregates')).toBe(1);
+  expect(await value('paused')).toBe(0);
+  await relay.pause();
+  await expect.poll(() => value('paused')).toBe(1);
   await relay.stop();
 });

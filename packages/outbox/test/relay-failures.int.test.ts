@@ -1,7 +1,7 @@
-import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { bucketOf, createOutbox, createRelay, type Publisher } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
+import { cuttablePostgres } from './cuttable-postgres.ts';
 import {
   eventFor,
   eventsFor,
@@ -31,42 +31,6 @@ afterAll(async () => {
 });
 
 const untilPublished = (topic: string) => expect.poll(() => database.unpublished(topic), poll).toBe(0);
-
-/** PostgreSQL behind a proxy that can be cut. */
-async function cuttablePostgres() {
-  const { hostname, port } = new URL(database.url);
-  const sockets = new Set<Socket>();
-  const network = { down: false };
-  const server = createServer((socket) => {
-    if (network.down) {
-      socket.destroy();
-      return;
-    }
-    const upstream = connect({ host: hostname, port: Number(port) });
-    for (const one of [socket, upstream]) {
-      sockets.add(one);
-      one.on('error', () => undefined);
-      one.on('close', () => {
-        socket.destroy();
-        upstream.destroy();
-      });
-    }
-    socket.pipe(upstream).pipe(socket);
-  });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const url = new URL(database.url);
-  url.hostname = '127.0.0.1';
-  url.port = String((server.address() as { port: number }).port);
-  return {
-    pool: database.openPool({ connectionString: url.href, connectionTimeoutMillis: 1000 }),
-    cut() {
-      network.down = true;
-      for (const socket of sockets) socket.destroy();
-    },
-    heal: () => (network.down = false),
-    close: () => server.close(),
-  };
-}
 
 describe('a topic that fails', () => {
   it('is tried for ever, and seen, and holds up neither other topics nor other buckets', async () => {
@@ -152,7 +116,7 @@ describe('a topic that fails', () => {
 describe('the database', () => {
   it('may be away: the relay stops publishing when its lease is over, and goes on by itself', async () => {
     const topic = await openTestTopic('away', { partitions: 2 });
-    const postgres = await cuttablePostgres();
+    const postgres = await cuttablePostgres(database);
     const relay = await start(postgres.pool, kafkajs);
     const events = eventsFor(topic, 60, 10);
     await database.add(events.slice(0, 30));
@@ -171,7 +135,7 @@ describe('the database', () => {
   });
 
   it('may be away when the relay starts', async () => {
-    const postgres = await cuttablePostgres();
+    const postgres = await cuttablePostgres(database);
     postgres.cut();
     const relay = await start(postgres.pool, kafkajs);
     expect(relay.isHealthy()).toBe(false);

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { bucketOf, createRelay, outboxStatus } from '../src/index.ts';
+import {
+  bucketOf,
+  createOutbox,
+  createRelay,
+  outboxStatus,
+  pauseRelays,
+  redrive,
+  resumeRelays,
+} from '../src/index.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
 
@@ -16,6 +24,10 @@ it('says that nothing waits, of no bucket', async () => {
     backlogIsComplete: true,
     oldestUnpublishedAgeMs: null,
     oldestWritingTransactionMs: null,
+    paused: null,
+    blockedAggregates: 0,
+    longestBlocked: [],
+    setAsideTopics: [],
   });
   expect(status.buckets).toHaveLength(64);
   expect(status.buckets[63]).toEqual({ bucket: 63, owner: null, epoch: 0, backlog: 0 });
@@ -35,6 +47,20 @@ it('says what waits, in which bucket, for how long, and who writes', async () =>
   expect(status.oldestWritingTransactionMs).toBeGreaterThan(0);
 });
 
+it('is asked for by who writes, given a pool', async () => {
+  const outbox = createOutbox({ pool: database.pool });
+  expect(await outbox.status({ countMax: 1 })).toMatchObject({ backlog: 2, backlogIsComplete: false });
+  await expect(createOutbox().status()).rejects.toMatchObject({ code: 'OUTBOX_OPTION_INVALID' });
+});
+
+it('says since when the relays are paused, and why', async () => {
+  const paused = await pauseRelays(database.pool, { reason: 'maintenance' });
+  expect((await outboxStatus(database.pool)).paused).toEqual(paused);
+  expect(Math.abs(Date.now() - paused.since.getTime())).toBeLessThan(60_000);
+  await resumeRelays(database.pool);
+  expect((await outboxStatus(database.pool)).paused).toBeNull();
+});
+
 it('counts no further than its limit, and says so', async () => {
   const status = await outboxStatus(database.pool, { countMax: 1 });
   expect(status).toMatchObject({ backlog: 2, backlogIsComplete: false });
@@ -48,6 +74,30 @@ it('says which relay owns a bucket, and since which epoch', async () => {
   expect(new Set(buckets.map(({ owner }) => owner))).toEqual(new Set([relay.status().relayId]));
   expect(new Set(buckets.map(({ epoch }) => epoch))).toEqual(new Set([1]));
   await relay.stop();
+});
+
+it('says which aggregates wait for a dead letter', async () => {
+  const unserialisable = `{"n": 1}`;
+  await database.pool.query(
+    `INSERT INTO outbox (id, bucket, topic, key, type, aggregatetype, aggregateid, payload, headers)
+     VALUES (gen_random_uuid(), 0, 'refused', 'k', 'y', 'thing', 'bad', '{}', $1)`,
+    [unserialisable],
+  );
+  const broker = createMemoryBroker();
+  broker.createTopic('refused');
+  await broker.publisher.connect();
+  const relay = createRelay({ pool: database.pool, publisher: broker.publisher });
+  await relay.start();
+  await expect.poll(() => relay.status().deadLettered).toBe(1);
+  await relay.stop();
+  const bad = { aggregateType: 'thing', orderingKey: 'bad', since: expect.any(Date) };
+  const status = () => outboxStatus(database.pool);
+  expect(await status()).toMatchObject({
+    blockedAggregates: 1,
+    longestBlocked: [{ ...bad, state: 'BLOCKED' }],
+  });
+  await redrive(database.pool, { aggregateType: 'thing', orderingKey: 'bad' });
+  expect((await status()).longestBlocked).toEqual([{ ...bad, state: 'REDRIVING' }]);
 });
 
 it('says which partitions there are, and whether rows are in none of them', async () => {

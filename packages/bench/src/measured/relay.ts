@@ -49,6 +49,8 @@ function countingMarks(window: WindowSettings): RelayMetrics {
     publishSeconds: { observe: nothing },
     backlog: { set: nothing },
     oldestAgeSeconds: { set: nothing },
+    blockedAggregates: { set: nothing },
+    paused: { set: nothing },
     partitionsMade: { inc: nothing },
     partitionsDropped: { inc: nothing },
     partitionsPutOff: { inc: nothing },

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from '../logger.ts';
+import type { RelayPause } from '../pause.ts';
 import type { LeaseStore } from './lease-store.ts';
 import type { RelaySettings } from './options.ts';
 import { createOwnLease } from './own-lease.ts';
@@ -17,13 +18,15 @@ export interface BucketLeases {
   round(): Promise<number>;
   /** Gives everything back. */
   end(): Promise<void>;
-  /** Buckets from which may be read: owned, not being given back, under a lease that holds. */
+  /** Buckets from which may be read: owned, not being given back, under a lease that holds; none during a pause. */
   readable(): number[];
-  /** The epoch under which a bucket may be published; undefined once it is lost or being given back. */
+  /** The epoch under which a bucket may be published; undefined once it is lost or being given back, and in a pause. */
   epochOf(bucket: number): number | undefined;
   /** Whether the lease holds by our own clocks; if not, nothing may be published. */
   holds(): boolean;
   owned(): number[];
+  /** The pause that the last round saw. */
+  pause(): RelayPause | null;
 }
 
 /** While buckets are on their way from one relay to another, nobody waits for a heartbeat. */
@@ -43,6 +46,7 @@ export function createBucketLeases(
   };
   const lease = createOwnLease({ store, logger, relayId, onLost }, settings);
   let givingBack: ReadonlySet<number> = new Set();
+  let pause: RelayPause | null = null;
 
   /** Gives back what is beyond the share, as far as it is idle; the rest follows in a later round. */
   async function giveBack(share: number): Promise<void> {
@@ -74,10 +78,18 @@ export function createBucketLeases(
     }
     const view = await store.view(relayId);
     epochs = new Map(view.owned);
+    notePause(view.pause);
     const share = shareOf(view.relayIds, relayId);
     await giveBack(share);
     await take(share);
     return epochs.size === share ? heartbeatIntervalMs : Math.min(heartbeatIntervalMs, unsettledIntervalMs);
+  }
+
+  function notePause(next: RelayPause | null): void {
+    if (next !== null && pause === null)
+      logger.warn({ relayId, ...next }, 'relay: paused, publishes nothing until resumed');
+    if (next === null && pause !== null) logger.info({ relayId }, 'relay: resumed');
+    pause = next;
   }
 
   async function end(): Promise<void> {
@@ -85,8 +97,10 @@ export function createBucketLeases(
     await lease.end();
   }
 
-  const epochOf = (bucket: number) => (givingBack.has(bucket) ? undefined : epochs.get(bucket));
+  const epochOf = (bucket: number) =>
+    pause !== null || givingBack.has(bucket) ? undefined : epochs.get(bucket);
   const owned = () => [...epochs.keys()].sort((a, b) => a - b);
-  const readable = () => (lease.holds() ? owned().filter((bucket) => !givingBack.has(bucket)) : []);
-  return { relayId, round, end, readable, epochOf, holds: lease.holds, owned };
+  const readable = () =>
+    lease.holds() && pause === null ? owned().filter((bucket) => !givingBack.has(bucket)) : [];
+  return { relayId, round, end, readable, epochOf, holds: lease.holds, owned, pause: () => pause };
 }

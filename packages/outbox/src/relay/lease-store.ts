@@ -1,3 +1,4 @@
+import { pauseOf, type RelayPause, selectPause } from '../pause.ts';
 import { type OutboxNames, type PoolLike, wakeFor } from '../postgres.ts';
 
 /** Who owns what, as the database says. */
@@ -5,6 +6,7 @@ export interface LeaseView {
   readonly relayIds: readonly string[];
   /** Buckets of the asking relay, with their epochs. */
   readonly owned: ReadonlyMap<number, number>;
+  readonly pause: RelayPause | null;
 }
 
 /** The statements about leases; all times are the database's. Each is a transaction of its own. */
@@ -43,14 +45,16 @@ export function createLeaseStore(pool: PoolLike, names: OutboxNames) {
 
     async view(relayId: string): Promise<LeaseView> {
       const { rows } = await pool.query(
-        `SELECT r.id, b.bucket, b.epoch FROM ${names.relays} r
-         LEFT JOIN ${names.buckets} b ON b.owner = r.id AND r.id = $1`,
+        `SELECT r.id, b.bucket, b.epoch, p.* FROM ${names.relays} r
+         LEFT JOIN ${names.buckets} b ON b.owner = r.id AND r.id = $1
+         LEFT JOIN (${selectPause(names)}) p ON true`,
         [relayId],
       );
       const owned = rows.filter((row) => row.bucket !== null);
       return {
         relayIds: [...new Set(rows.map((row) => String(row.id)))],
         owned: new Map(owned.map((row) => [Number(row.bucket), Number(row.epoch)])),
+        pause: pauseOf(rows[0]),
       };
     },
 

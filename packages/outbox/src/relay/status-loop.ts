@@ -6,12 +6,15 @@ import { type Loop, startLoop } from './loop.ts';
 
 const statusIntervalMs = 10_000;
 
-/** Keeps the gauges of backlog and partitions; every relay sees the whole outbox, so take their maximum, not their sum. */
+/** Keeps the gauges of backlog, blocked aggregates and partitions; every relay sees the whole outbox, so take their maximum, not their sum. */
 export function startStatusLoop(
   deps: {
     pool: PoolLike;
     logger: Logger;
-    metrics: Pick<RelayMetrics, 'backlog' | 'oldestAgeSeconds' | 'oldestPartitionAgeSeconds'>;
+    metrics: Pick<
+      RelayMetrics,
+      'backlog' | 'oldestAgeSeconds' | 'blockedAggregates' | 'oldestPartitionAgeSeconds'
+    >;
   },
   schema: string | undefined,
 ): Pick<Loop, 'stop'> {
@@ -20,6 +23,7 @@ export function startStatusLoop(
     const status = await outboxStatus(pool, schema === undefined ? {} : { schema });
     metrics.backlog.set(status.backlog);
     metrics.oldestAgeSeconds.set((status.oldestUnpublishedAgeMs ?? 0) / 1000);
+    metrics.blockedAggregates.set(status.blockedAggregates);
     metrics.oldestPartitionAgeSeconds.set((status.partitions.oldestAgeMs ?? 0) / 1000);
     return statusIntervalMs;
   }
