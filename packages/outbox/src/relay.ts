@@ -4,6 +4,7 @@ import { noMetrics, type RelayMetrics } from './metrics.ts';
 import { pauseRelays, type RelayPause, resumeRelays } from './pause.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
+import { admit } from './relay/admission.ts';
 import { createBucketLeases } from './relay/bucket-leases.ts';
 import { createHeldRows } from './relay/held-rows.ts';
 import { createLanes } from './relay/lanes.ts';
@@ -18,7 +19,6 @@ import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
 import { startStatusLoop } from './relay/status-loop.ts';
 import { startWakeListener } from './relay/wake-listener.ts';
-import { refuseRestored } from './restored.ts';
 
 /** What a relay needs; it connects to nothing else and closes none of it. */
 export interface RelayDeps {
@@ -134,23 +134,26 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const names = outboxNames(settings.schema);
   const lanes = createLanes(settings);
   const store = createLeaseStore(pool, names);
-  const leases = createBucketLeases({ store, logger, isIdle: lanes.isIdle }, settings);
+  const leases = createBucketLeases(
+    { store, logger, isIdle: lanes.isIdle, admit: () => admit({ pool, names, rows, store }) },
+    settings,
+  );
   const rows = createOutboxRows(pool, names, leases.relayId);
   const held = createHeldRows(pool, names, leases.relayId);
   const { relayId } = leases;
 
-  const delayMs = await firstRound(async () => {
-    await rows.read([], 1, 1); // whether the migrations are there
-    await refuseRestored(pool, names);
-    return leases.round();
-  }, logger);
+  const round = async () => {
+    const waitMs = await leases.round();
+    metrics.paused.set(leases.pause() === null ? 0 : 1);
+    return waitMs;
+  };
+  const delayMs = await firstRound(round, logger);
   const leaseLoop = startLoop({
     name: 'lease',
     delayMs,
     step: async () => {
-      const waitMs = await leases.round();
+      const waitMs = await round();
       lanes.keepOnly(leases.owned());
-      metrics.paused.set(leases.pause() === null ? 0 : 1);
       publishLoop.raise();
       return waitMs;
     },
@@ -164,9 +167,11 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
   const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
   const publishing = { ...broker, leases, rows, held, lanes, onLanded };
   const publishLoop = startPublishLoop(publishing, settings);
+  const keeper = createPartitionKeeper({ pool, names, relayId, logger, metrics, crashPoint }, settings);
   const partitions = startLoop({
     name: 'making and dropping partitions',
-    step: createPartitionKeeper({ pool, names, relayId, logger, metrics, crashPoint }, settings).step,
+    // Nothing is dropped from an outbox that this relay does not publish.
+    step: async () => (leases.holds() ? keeper.step() : settings.heartbeatIntervalMs),
     errorBackoffMaxMs: settings.partitionIntervalMs,
     logger,
   });
@@ -217,17 +222,8 @@ async function firstRound(round: () => Promise<number>, logger: Logger): Promise
   try {
     return await round();
   } catch (thrown) {
-    const cause = asError(thrown);
-    if (cause instanceof OutboxError) throw cause;
-    if (notMigrated.includes((cause as { code?: string }).code ?? '')) {
-      throw new OutboxError('OUTBOX_NOT_MIGRATED', `apply the migrations of the outbox: ${cause.message}`, {
-        cause,
-      });
-    }
-    logger.warn({ err: cause }, 'relay: the database does not answer yet');
+    if (thrown instanceof OutboxError) throw thrown;
+    logger.warn({ err: asError(thrown) }, 'relay: the database does not answer yet');
     return 0;
   }
 }
-
-/** Undefined table, function, schema. */
-const notMigrated = ['42P01', '42883', '3F000'];

@@ -1,14 +1,11 @@
 import { OutboxError } from './errors.ts';
 import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
 
-/**
- * Transaction ids and sequences belong to a server. Tables that were restored from a dump, or copied by logical
- * replication, may hold ids that their new server has yet to reach, or lie ahead of its sequence: new rows would then
- * get numbers that the low-water mark has passed, and wait for ever. A committed row whose transaction id is still to
- * come, or a number that is still to be drawn, cannot be from here. Looks at the newest row only.
- * @throws OutboxError `OUTBOX_RESTORED`
- */
-export async function refuseRestored(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<void> {
+/** What the rows hold that this server has yet to give out; null if they can be from here. Looks at the newest only. */
+export async function foreignIn(
+  pool: Pick<PoolLike, 'query'>,
+  names: OutboxNames,
+): Promise<'transaction ids' | 'numbers' | null> {
   const { rows } = await pool.query(
     `SELECT coalesce(newest.xid >= pg_snapshot_xmax(pg_current_snapshot()), false) AS xid_is_to_come,
             greatest(coalesce(newest.seq, 0), b.low_seq - 1) > s.last_value AS seq_is_to_come
@@ -16,9 +13,20 @@ export async function refuseRestored(pool: Pick<PoolLike, 'query'>, names: Outbo
      CROSS JOIN (SELECT max(low_seq) AS low_seq FROM ${names.buckets}) b
      LEFT JOIN (SELECT xid, seq FROM ${names.outbox} ORDER BY seq DESC LIMIT 1) newest ON true`,
   );
-  const [found] = rows;
-  if (found?.xid_is_to_come !== true && found?.seq_is_to_come !== true) return;
-  const what = found.xid_is_to_come ? 'transaction ids' : 'numbers';
+  if (rows[0]?.xid_is_to_come === true) return 'transaction ids';
+  return rows[0]?.seq_is_to_come === true ? 'numbers' : null;
+}
+
+/**
+ * Transaction ids and sequences belong to a server. Tables that were restored from a dump, or copied by logical
+ * replication, may hold ids that their new server has yet to reach, or lie ahead of its sequence: new rows would then
+ * get numbers that the low-water mark has passed, and wait for ever. A committed row whose transaction id is still to
+ * come, or a number that is still to be drawn, cannot be from here.
+ * @throws OutboxError `OUTBOX_RESTORED`
+ */
+export async function refuseRestored(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<void> {
+  const what = await foreignIn(pool, names);
+  if (what === null) return;
   throw new OutboxError(
     'OUTBOX_RESTORED',
     `the outbox holds ${what} that this server has yet to give out, so it was restored or copied from another one; if that one's relays are stopped, call adoptRestoredOutbox once`,
@@ -29,7 +37,7 @@ export async function refuseRestored(pool: Pick<PoolLike, 'query'>, names: Outbo
  * Makes a restored outbox this server's own: no bucket has an owner, every unpublished row is looked at again, and new
  * rows get numbers behind those that are there. Call it once, with no relay and no writer running here, and with the
  * relays of the old server stopped, or both publish. What was published after the dump was taken is published again.
- * Reads the whole table.
+ * Reads the whole table, for as long as that takes, and keeps writers out meanwhile.
  * @returns how many unpublished events there are
  */
 export async function adoptRestoredOutbox(
@@ -40,6 +48,7 @@ export async function adoptRestoredOutbox(
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
+    await client.query('SET LOCAL statement_timeout = 0');
     await client.query(`LOCK TABLE ${names.buckets}, ${names.outbox} IN SHARE ROW EXCLUSIVE MODE`);
     await client.query(`DELETE FROM ${names.relays}`);
     await client.query(

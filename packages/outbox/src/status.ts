@@ -1,5 +1,6 @@
 import { pauseOf, type RelayPause, selectPause } from './pause.ts';
 import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
+import { foreignIn } from './restored.ts';
 
 /** A bucket as it now is. */
 export interface BucketStatus {
@@ -57,6 +58,8 @@ export interface OutboxStatus {
   /** Those that have been so for longest, 100 at most. */
   readonly longestBlocked: readonly BlockedAggregate[];
   readonly setAsideTopics: readonly SetAsideTopic[];
+  /** Whether it was restored from another server, so that relays refuse it until `adoptRestoredOutbox`. */
+  readonly isRestored: boolean;
   readonly partitions: PartitionStatus;
 }
 
@@ -69,7 +72,7 @@ export interface OutboxStatusOptions {
 }
 
 /**
- * Looks at the outbox, in six statements. Reads at most `countMax` entries of the index on unpublished rows for each of
+ * Looks at the outbox, in seven statements. Reads at most `countMax` entries of the index on unpublished rows for each of
  * the 64 buckets, whatever the backlog; a role without `pg_read_all_stats` sees only its own writing transactions.
  */
 export async function outboxStatus(
@@ -102,6 +105,7 @@ export async function outboxStatus(
     oldestWritingTransactionMs: typeof writingMs === 'number' ? Math.max(0, writingMs) : null,
     paused: pauseOf(writing[0]),
     ...(await blockedStatus(pool, names)),
+    isRestored: (await foreignIn(pool, names)) !== null,
     setAsideTopics: await setAsideTopics(pool, names),
     partitions: await partitionStatus(pool, names),
   };

@@ -1,7 +1,9 @@
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { adoptRestoredOutbox, createRelay } from '../src/index.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { adoptRestoredOutbox, createRelay, outboxStatus } from '../src/index.ts';
 import { createMemoryBroker } from '../src/testing.ts';
+import { cuttablePostgres } from './cuttable-postgres.ts';
 import { eventsFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
+import { fastLease, poll } from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 beforeEach(async () => {
@@ -44,6 +46,55 @@ it.each([
     await relay.stop();
   },
 );
+
+describe('the relay looks before it publishes', () => {
+  const restore = `UPDATE outbox SET xid = '9000000000000000000'`;
+
+  async function relayBehindProxy() {
+    const postgres = await cuttablePostgres(database);
+    const broker = createMemoryBroker();
+    broker.createTopic('restored');
+    await broker.publisher.connect();
+    const error = vi.fn();
+    const logger = { debug() {}, info() {}, warn() {}, error };
+    const relay = createRelay({ pool: postgres.pool, publisher: broker.publisher, logger }, fastLease);
+    const refusals = () =>
+      error.mock.calls.filter(([fields]) => fields.err?.code === 'OUTBOX_RESTORED').length;
+    const numbers = () => broker.read('restored').map(({ headers }) => Number(headers.n));
+    return { ...postgres, relay, refusals, numbers };
+  }
+
+  it('also when the database was away at its start; adopted, it goes on by itself', async () => {
+    await database.pool.query(restore);
+    const { relay, cut, heal, close, refusals, numbers } = await relayBehindProxy();
+    cut();
+    await relay.start();
+    heal();
+    await expect.poll(refusals, poll).toBeGreaterThan(2);
+    expect({ healthy: relay.isHealthy(), published: numbers() }).toEqual({ healthy: false, published: [] });
+    expect((await outboxStatus(database.pool)).isRestored).toBe(true);
+    await adoptRestoredOutbox(database.pool);
+    await expect.poll(numbers, poll).toEqual([4, 5, 6, 7, 8, 9]);
+    await relay.stop();
+    close();
+  });
+
+  it('also when another database answers after it was away', async () => {
+    const { relay, cut, heal, close, refusals, numbers } = await relayBehindProxy();
+    await relay.start();
+    await expect.poll(numbers, poll).toEqual([4, 5, 6, 7, 8, 9]);
+    cut();
+    await database.pool.query(restore);
+    await database.pool.query('DELETE FROM outbox_relays');
+    await database.add(eventsFor('restored', 1, 1, 10));
+    await database.pool.query(restore);
+    heal();
+    await expect.poll(refusals, poll).toBeGreaterThan(2);
+    expect(numbers()).toHaveLength(6);
+    await relay.stop();
+    close();
+  });
+});
 
 it('an outbox at home is not refused, empty or not', async () => {
   for (const sql of ['SELECT 1', 'DELETE FROM outbox']) {

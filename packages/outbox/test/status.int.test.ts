@@ -28,6 +28,7 @@ it('says that nothing waits, of no bucket', async () => {
     blockedAggregates: 0,
     longestBlocked: [],
     setAsideTopics: [],
+    isRestored: false,
   });
   expect(status.buckets).toHaveLength(64);
   expect(status.buckets[63]).toEqual({ bucket: 63, owner: null, epoch: 0, backlog: 0 });

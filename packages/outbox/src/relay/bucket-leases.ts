@@ -32,19 +32,24 @@ export interface BucketLeases {
 /** While buckets are on their way from one relay to another, nobody waits for a heartbeat. */
 const unsettledIntervalMs = 200;
 
-/** @param deps `isIdle` says that nothing of a bucket is in flight */
+/** @param deps `isIdle` says that nothing of a bucket is in flight; `admit` as for {@link createOwnLease} */
 export function createBucketLeases(
-  deps: { store: LeaseStore; logger: Logger; isIdle: (bucket: number) => boolean },
+  deps: {
+    store: LeaseStore;
+    logger: Logger;
+    isIdle: (bucket: number) => boolean;
+    admit: () => Promise<void>;
+  },
   settings: RelaySettings,
 ): BucketLeases {
-  const { store, logger, isIdle } = deps;
+  const { store, logger, isIdle, admit } = deps;
   const { heartbeatIntervalMs } = settings;
   const relayId = `${settings.relayId}-${randomBytes(4).toString('hex')}`;
   let epochs = new Map<number, number>();
   const onLost = () => {
     epochs = new Map();
   };
-  const lease = createOwnLease({ store, logger, relayId, onLost }, settings);
+  const lease = createOwnLease({ store, logger, relayId, admit, onLost }, settings);
   let givingBack: ReadonlySet<number> = new Set();
   let pause: RelayPause | null = null;
 

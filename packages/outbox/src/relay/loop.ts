@@ -1,4 +1,4 @@
-import { asError } from '../errors.ts';
+import { asError, OutboxError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { backoffMs } from './backoff.ts';
 import { createSignal } from './signal.ts';
@@ -38,7 +38,8 @@ export function startLoop(deps: {
       } catch (thrown) {
         failures += 1;
         sleepMs = backoffMs(failures, { baseMs: 50, maxMs: errorBackoffMaxMs });
-        logger.warn({ err: asError(thrown), failures, retryInMs: sleepMs }, `relay: ${name} failed`);
+        const level = thrown instanceof OutboxError ? 'error' : 'warn'; // the database alone will not mend that
+        logger[level]({ err: asError(thrown), failures, retryInMs: sleepMs }, `relay: ${name} failed`);
       }
       if (!stopping) await signal.sleep(sleepMs);
     }

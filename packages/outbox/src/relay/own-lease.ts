@@ -5,7 +5,7 @@ import type { RelaySettings } from './options.ts';
 
 /** The heartbeat of this relay, and what it is entitled to by it. */
 export interface OwnLease {
-  /** Registers or sends a heartbeat. */
+  /** Registers, if the relay is admitted, or sends a heartbeat. */
   renew(): Promise<void>;
   /** Whether the lease holds by our own clocks; if not, nothing may be published. */
   holds(): boolean;
@@ -14,14 +14,22 @@ export interface OwnLease {
 }
 
 /**
- * @param deps `relayId` is never used by another relay, nor by another start of this one; `onLost` is called when the
+ * @param deps `admit` throws when this relay must not begin on what it finds in the database, which is asked before every
+ * registration: the database may be away at the start, and may be another one when it is back.
+ * `relayId` is never used by another relay, nor by another start of this one; `onLost` is called when the
  * others took this relay for dead, with which all its buckets are gone
  */
 export function createOwnLease(
-  deps: { store: LeaseStore; logger: Logger; relayId: string; onLost: () => void },
+  deps: {
+    store: LeaseStore;
+    logger: Logger;
+    relayId: string;
+    admit: () => Promise<void>;
+    onLost: () => void;
+  },
   settings: Pick<RelaySettings, 'leaseDurationMs' | 'leaseMarginMs'>,
 ): OwnLease {
-  const { store, logger, relayId, onLost } = deps;
+  const { store, logger, relayId, admit, onLost } = deps;
   const { leaseDurationMs, leaseMarginMs } = settings;
   const clock = createLeaseClock(leaseDurationMs, leaseMarginMs);
   let registered = false;
@@ -35,6 +43,7 @@ export function createOwnLease(
       onLost();
     }
     if (!registered) {
+      await admit();
       await store.register(relayId, leaseDurationMs);
       registered = true;
       await store.announce();
