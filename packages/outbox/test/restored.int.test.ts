@@ -11,7 +11,12 @@ beforeEach(async () => {
   await database.add(eventsFor('restored', 10, 1));
   await database.pool.query(`UPDATE outbox SET published_at = now() WHERE seq <= 4`);
 });
-afterEach(() => database?.close());
+let atEnd: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of atEnd) await end();
+  atEnd = [];
+  await database?.close();
+});
 
 function openRelay() {
   const broker = createMemoryBroker();
@@ -61,12 +66,13 @@ describe('the relay looks before it publishes', () => {
     const refusals = () =>
       error.mock.calls.filter(([fields]) => fields.err?.code === 'OUTBOX_RESTORED').length;
     const numbers = () => broker.read('restored').map(({ headers }) => Number(headers.n));
+    atEnd.push(relay.stop, postgres.close);
     return { ...postgres, relay, refusals, numbers };
   }
 
   it('also when the database was away at its start; adopted, it goes on by itself', async () => {
     await database.pool.query(restore);
-    const { relay, cut, heal, close, refusals, numbers } = await relayBehindProxy();
+    const { relay, cut, heal, refusals, numbers } = await relayBehindProxy();
     cut();
     await relay.start();
     heal();
@@ -75,12 +81,10 @@ describe('the relay looks before it publishes', () => {
     expect((await outboxStatus(database.pool)).isRestored).toBe(true);
     await adoptRestoredOutbox(database.pool);
     await expect.poll(numbers, poll).toEqual([4, 5, 6, 7, 8, 9]);
-    await relay.stop();
-    close();
   });
 
   it('also when another database answers after it was away', async () => {
-    const { relay, cut, heal, close, refusals, numbers } = await relayBehindProxy();
+    const { relay, cut, heal, refusals, numbers } = await relayBehindProxy();
     await relay.start();
     await expect.poll(numbers, poll).toEqual([4, 5, 6, 7, 8, 9]);
     cut();
@@ -91,8 +95,6 @@ describe('the relay looks before it publishes', () => {
     heal();
     await expect.poll(refusals, poll).toBeGreaterThan(2);
     expect(numbers()).toHaveLength(6);
-    await relay.stop();
-    close();
   });
 });
 
