@@ -1,5 +1,7 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { common, databaseEnvironment, positiveInteger, topicsEnvironment } from './command-options.ts';
 import { type CommonOptions, complain, type Output } from './output.ts';
+import { addRelayCommands } from './relay-program.ts';
 
 /** What the process ends with. */
 export const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -69,59 +71,4 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
 
   addRelayCommands(program, output);
   return program;
-}
-
-function addRelayCommands(program: Command, output: Output): void {
-  const relay = program.command('relay').description('The relay and its dead letters');
-  common(relay.command('dead-letters'))
-    .description('Show the events that the broker never takes, oldest first.')
-    .addHelpText('after', databaseEnvironment)
-    .action(async (options: CommonOptions) => {
-      const { showDeadLetters } = await import('./relay-commands.ts');
-      await showDeadLetters(output, options);
-    });
-  common(relay.command('redrive'))
-    .description('Publish a dead letter again and, in order, what waits behind it.')
-    .requiredOption('--id <n>', 'its number', deadLetterId)
-    .option('--reason <text>', 'kept with it')
-    .addHelpText('after', databaseEnvironment)
-    .action(async (options: CommonOptions & { id: number; reason?: string }) => {
-      const { redriveDeadLetter } = await import('./relay-commands.ts');
-      await redriveDeadLetter(output, options);
-    });
-  common(relay.command('skip'))
-    .description('Give a dead letter up: it is never published, what waits behind it is.')
-    .requiredOption('--id <n>', 'its number', deadLetterId)
-    .requiredOption('--reason <text>', 'kept with it')
-    .addHelpText('after', databaseEnvironment)
-    .action(async (options: CommonOptions & { id: number; reason: string }) => {
-      const { skipDeadLetter } = await import('./relay-commands.ts');
-      await skipDeadLetter(output, options);
-    });
-}
-
-const databaseEnvironment = `
-Environment:
-  DATABASE_URL  postgres://user:password@host:port/database`;
-
-const topicsEnvironment = `
-Environment:
-  KAFKA_BROKERS              host:port, several separated by commas
-  ORDERS_TOPIC               another name for orders.events
-  TOPICS_REPLICATION_FACTOR  see --replication-factor`;
-
-const common = (command: Command): Command =>
-  command
-    .option('--json', 'answer in JSON')
-    .option('--verbose', 'show the stack of an error and the Kafka client’s log');
-
-function positiveInteger(text: string): number {
-  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a positive integer.');
-  return Number(text);
-}
-
-function deadLetterId(text: string): number {
-  if (!/^[1-9][0-9]{0,14}$/.test(text))
-    throw new InvalidArgumentError('It must be a number from `dead-letters`.');
-  return Number(text);
 }

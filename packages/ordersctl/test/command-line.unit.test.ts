@@ -1,26 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { runCommandLine } from '../src/index.ts';
 import { commands } from './commands.ts';
+import { run } from './run.ts';
 
 beforeEach(() => {
   vi.stubEnv('DATABASE_URL', undefined);
   vi.stubEnv('KAFKA_BROKERS', undefined);
 });
 afterEach(() => vi.unstubAllEnvs());
-
-/** Runs a command line in this process; none of these gets as far as a server. */
-async function run(...args: string[]) {
-  let [out, err] = ['', ''];
-  const output = {
-    out: (text: string) => {
-      out += text;
-    },
-    err: (text: string) => {
-      err += text;
-    },
-  };
-  return { status: await runCommandLine(args, output), out, err };
-}
 
 describe('the command line', () => {
   it.each(commands)('$args explains itself: --help', async ({ args, variables }) => {

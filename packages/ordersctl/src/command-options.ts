@@ -1,0 +1,28 @@
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** Adds the options that every command has. */
+export const common = (command: Command): Command =>
+  command
+    .option('--json', 'answer in JSON')
+    .option('--verbose', 'show the stack of an error and the Kafka client’s log');
+
+export const databaseEnvironment = `
+Environment:
+  DATABASE_URL  postgres://user:password@host:port/database`;
+
+export const topicsEnvironment = `
+Environment:
+  KAFKA_BROKERS              host:port, several separated by commas
+  ORDERS_TOPIC               another name for orders.events
+  TOPICS_REPLICATION_FACTOR  see --replication-factor`;
+
+export function positiveInteger(text: string): number {
+  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('It must be a positive integer.');
+  return Number(text);
+}
+
+export function deadLetterId(text: string): number {
+  if (!/^[1-9][0-9]{0,14}$/.test(text))
+    throw new InvalidArgumentError('It must be a number from `dead-letters`.');
+  return Number(text);
+}
