@@ -1,15 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
 import { createRelay, type Publisher } from '@orders/outbox';
-import { createKafkajsPublisher } from '@orders/outbox/kafkajs';
-import {
-  crashPoint,
-  createKafka,
-  type Logger,
-  type RunningService,
-  startProbes,
-} from '@orders/service-runtime';
+import { createPromClientMetrics } from '@orders/outbox/prom-client';
+import { crashPoint, type Logger, type RunningService, startProbes } from '@orders/service-runtime';
+import { Registry } from 'prom-client';
 import type { RelayConfig } from './config.ts';
+import { createPublisher } from './publishers.ts';
 
 /** In logs, in `pg_stat_activity` and as Kafka client id. */
 export const service = 'outbox-relay';
@@ -24,10 +20,11 @@ export async function startRelayService(
   stopping: AbortSignal,
 ): Promise<RunningService> {
   const database = openDatabase(config, logger);
-  const kafka = createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, logger });
-  const publisher = createKafkajsPublisher({ kafka });
+  const broker = { brokers: config.KAFKA_BROKERS, clientId: service, logger };
+  const publisher = createPublisher(config.PUBLISHER, broker);
+  const registry = new Registry();
   const relay = createRelay(
-    { pool: database.pool, publisher, logger, crashPoint },
+    { pool: database.pool, publisher, logger, crashPoint, metrics: createPromClientMetrics({ registry }) },
     {
       leaseDurationMs: config.RELAY_LEASE_MS,
       pollIntervalMs: config.RELAY_POLL_INTERVAL_MS,
@@ -46,7 +43,8 @@ export async function startRelayService(
     return true;
   };
   const port = config.PROBE_PORT;
-  const probes = port === undefined ? undefined : await startProbes({ port, isReady, logger });
+  const probes =
+    port === undefined ? undefined : await startProbes({ port, isReady, metrics: registry, logger });
 
   await assertSchemaFits(database.db);
   await reachBroker(publisher, logger, stopping);

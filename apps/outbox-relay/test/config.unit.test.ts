@@ -8,6 +8,7 @@ describe('the configuration of outbox-relay', () => {
     const env = {
       KAFKA_BROKERS: '',
       LOG_LEVEL: 'hunter2',
+      PUBLISHER: 'hunter2',
       RELAY_BATCH_SIZE_MAX: '0',
       RELAY_LEASE_MS: 'hunter2',
     };
@@ -22,6 +23,7 @@ describe('the configuration of outbox-relay', () => {
         'DATABASE_URL is missing',
         'KAFKA_BROKERS is empty or too short',
         expect.stringMatching(/^LOG_LEVEL must be one of/),
+        'PUBLISHER must be one of kafkajs, platformatic',
         'RELAY_BATCH_SIZE_MAX must be >= 1',
         'RELAY_LEASE_MS must be integer',
       ]),

@@ -10,5 +10,5 @@ export { crashPoint, replaceCrashPoint } from './crash-point.ts';
 export { ConfigError, RuntimeError, type RuntimeErrorCode } from './errors.ts';
 export { createKafka } from './kafka.ts';
 export { createLogger, type Logger } from './logger.ts';
-export { type Probes, startProbes } from './probes.ts';
+export { type Metrics, type Probes, startProbes } from './probes.ts';
 export { configOrExit, type RunningService, runService } from './service.ts';

@@ -7,6 +7,12 @@ import type { Logger } from './logger.ts';
 /** A readiness question that takes longer is answered with no: just before Kubernetes's own time-out of 1 s. */
 const readyTimeoutMs = 900;
 
+/** What is scraped; a `Registry` of prom-client fits. */
+export interface Metrics {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+}
+
 /** The running probes. */
 export interface Probes {
   /** The port in use, also when 0 was asked for. */
@@ -16,7 +22,7 @@ export interface Probes {
 
 /**
  * Serves `/livez` (200 while the event loop turns) and `/readyz` (200 if `isReady` says so, else 503) for the
- * orchestrator. A rejection of `isReady` counts as no; each change from ready to not ready and back is logged.
+ * orchestrator, and `/metrics` if there are any. A rejection of `isReady` counts as no; each change from ready to not ready and back is logged.
  * @throws RuntimeError RUNTIME_PROBES_FAILED when the port cannot be listened on
  */
 export async function startProbes(options: {
@@ -24,12 +30,16 @@ export async function startProbes(options: {
   /** All interfaces by default: the orchestrator asks from outside. */
   host?: string;
   isReady: () => Promise<boolean>;
+  metrics?: Metrics;
   logger?: Logger;
 }): Promise<Probes> {
-  const { port, host, isReady, logger } = options;
+  const { port, host, isReady, metrics, logger } = options;
   const readiness = createReadiness(isReady, logger);
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
-    void answer(request, response, readiness);
+    answer(request, response, { readiness, metrics }).catch((error) => {
+      logger?.error({ err: error }, 'the metrics failed');
+      response.writeHead(500, { connection: 'close' }).end();
+    });
   });
   const failed = (error: unknown) =>
     new RuntimeError('RUNTIME_PROBES_FAILED', `cannot serve the probes on port ${port}`, { cause: error });
@@ -52,15 +62,20 @@ export async function startProbes(options: {
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  readiness: () => Promise<boolean>,
+  { readiness, metrics }: { readiness: () => Promise<boolean>; metrics: Metrics | undefined },
 ): Promise<void> {
-  const reply = (status: number, text: string) =>
+  const send = (status: number, contentType: string, body: string) =>
     response
-      .writeHead(status, { 'content-type': 'application/json', connection: 'close' })
-      .end(request.method === 'HEAD' ? undefined : JSON.stringify({ status: text }));
+      .writeHead(status, { 'content-type': contentType, connection: 'close' })
+      .end(request.method === 'HEAD' ? undefined : body);
+  const reply = (status: number, text: string) =>
+    send(status, 'application/json', JSON.stringify({ status: text }));
   if (request.method !== 'GET' && request.method !== 'HEAD') return void reply(405, 'method not allowed');
   const path = request.url?.split('?', 1)[0];
   if (path === '/livez') return void reply(200, 'live');
+  if (path === '/metrics' && metrics !== undefined) {
+    return void send(200, metrics.contentType, await metrics.metrics());
+  }
   if (path !== '/readyz') return void reply(404, 'not found');
   const ready = await readiness();
   reply(ready ? 200 : 503, ready ? 'ready' : 'not ready');

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Probes, startProbes } from '../src/index.ts';
+import { type Metrics, type Probes, startProbes } from '../src/index.ts';
 
 describe('startProbes', () => {
   let probes: Probes | undefined;
@@ -9,11 +9,11 @@ describe('startProbes', () => {
     probes = undefined;
   });
 
-  async function serve(isReady: () => Promise<boolean>) {
+  async function serve(isReady: () => Promise<boolean>, metrics?: Metrics) {
     const lines: string[] = [];
     const log = (level: string) => (_: object, message: string) => void lines.push(`${level} ${message}`);
     const logger = { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') };
-    probes = await startProbes({ port: 0, host: '127.0.0.1', isReady, logger });
+    probes = await startProbes({ port: 0, host: '127.0.0.1', isReady, logger, ...(metrics && { metrics }) });
     const url = `http://127.0.0.1:${probes.port}`;
     const get = async (path: string, method = 'GET') => {
       const response = await fetch(`${url}${path}`, { method });
@@ -53,9 +53,25 @@ describe('startProbes', () => {
     expect((await get('/readyz')).status).toBe(503);
   });
 
+  it('serves metrics where there are any; one that fails is a 500 and in the log', async () => {
+    let fail = false;
+    const metrics = async () => {
+      if (fail) throw new Error('a collector broke');
+      return 'published_total 1\n';
+    };
+    const { get, lines } = await serve(async () => true, { contentType: 'text/plain', metrics });
+    expect(await get('/metrics')).toEqual({ status: 200, body: 'published_total 1\n' });
+    expect(await get('/metrics', 'HEAD')).toEqual({ status: 200, body: '' });
+    fail = true;
+    expect((await get('/metrics')).status).toBe(500);
+    expect(lines).toEqual(['error the metrics failed']);
+    expect((await get('/livez')).status).toBe(200);
+  });
+
   it('knows nothing else', async () => {
     const { get } = await serve(async () => true);
     expect((await get('/')).status).toBe(404);
+    expect((await get('/metrics')).status).toBe(404);
     expect((await get('/livez', 'POST')).status).toBe(405);
   });
 
