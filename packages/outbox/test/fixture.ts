@@ -93,8 +93,7 @@ export interface TopicRecord {
 }
 
 /** Everything that is on a topic now, in the order of each partition. */
-export async function readTopic(topic: string): Promise<TopicRecord[]> {
-  const kafka = kafkaClient();
+export async function readTopic(topic: string, kafka = kafkaClient()): Promise<TopicRecord[]> {
   const admin = kafka.admin();
   await admin.connect();
   const offsets = await admin.fetchTopicOffsets(topic);
