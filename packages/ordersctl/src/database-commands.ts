@@ -45,21 +45,10 @@ export async function createKey(
   ]);
 }
 
-/**
- * A connection for one command.
- * @param options for a command whose statements may take longer than those of a service
- */
-export async function withDatabase<R>(
-  use: (database: DatabaseHandle) => Promise<R>,
-  options: { statementTimeoutMs?: number } = {},
-): Promise<R> {
+/** A connection for one command. */
+export async function withDatabase<R>(use: (database: DatabaseHandle) => Promise<R>): Promise<R> {
   const { DATABASE_URL } = readDatabaseConfig();
-  const database = createDatabase({
-    url: DATABASE_URL,
-    poolMax: 1,
-    applicationName: 'ordersctl',
-    ...options,
-  });
+  const database = createDatabase({ url: DATABASE_URL, poolMax: 1, applicationName: 'ordersctl' });
   try {
     return await use(database).catch(unreachable);
   } finally {

@@ -1,4 +1,4 @@
-import { assertSchemaFits } from '@orders/db';
+import { assertSchemaFits, createDatabase } from '@orders/db';
 import {
   adoptRestoredOutbox,
   type OutboxStatus,
@@ -7,6 +7,7 @@ import {
   type RelayPause,
   resumeRelays,
 } from '@orders/outbox';
+import { readDatabaseConfig } from './config.ts';
 import { withDatabase } from './database-commands.ts';
 import { OrdersctlError } from './errors.ts';
 import { answer, type CommonOptions, type Output } from './output.ts';
@@ -14,11 +15,11 @@ import { answer, type CommonOptions, type Output } from './output.ts';
 type Pool = Parameters<Parameters<typeof withDatabase>[0]>[0]['pool'];
 
 /** The outbox of a database that has what this release needs. */
-const withOutbox = <R>(use: (pool: Pool) => Promise<R>, options = {}): Promise<R> =>
+const withOutbox = <R>(use: (pool: Pool) => Promise<R>): Promise<R> =>
   withDatabase(async ({ db, pool }) => {
     await assertSchemaFits(db);
     return use(pool);
-  }, options);
+  });
 
 /** `ordersctl relay status` */
 export async function showStatus(output: Output, options: CommonOptions): Promise<void> {
@@ -44,20 +45,26 @@ export async function adoptRestored(
   output: Output,
   options: CommonOptions & { yes?: boolean },
 ): Promise<void> {
-  // It reads the whole table.
-  await withOutbox(adopt, { statementTimeoutMs: 0 });
+  const { isRestored } = await withOutbox((pool) => outboxStatus(pool));
+  if (!isRestored) {
+    const line = 'nothing to adopt: this outbox was not restored from another server';
+    return answer(output, options, { adopted: false }, [line]);
+  }
+  if (options.yes !== true) throw new OrdersctlError('ORDERSCTL_USAGE', adoptWarning);
+  const unpublished = await adopt();
+  answer(output, options, { adopted: true, unpublished }, [
+    `adopted; ${unpublished} unpublished events go out as soon as a relay runs`,
+  ]);
+}
 
-  async function adopt(pool: Pool): Promise<void> {
-    const { isRestored } = await outboxStatus(pool);
-    if (!isRestored) {
-      const line = 'nothing to adopt: this outbox was not restored from another server';
-      return answer(output, options, { adopted: false }, [line]);
-    }
-    if (options.yes !== true) throw new OrdersctlError('ORDERSCTL_USAGE', adoptWarning);
-    const unpublished = await adoptRestoredOutbox(pool);
-    answer(output, options, { adopted: true, unpublished }, [
-      `adopted; ${unpublished} unpublished events go out as soon as a relay runs`,
-    ]);
+/** It reads the whole table, which takes as long as it takes. */
+async function adopt(): Promise<number> {
+  const url = readDatabaseConfig().DATABASE_URL;
+  const patient = createDatabase({ url, poolMax: 1, statementTimeoutMs: 0, applicationName: 'ordersctl' });
+  try {
+    return await adoptRestoredOutbox(patient.pool);
+  } finally {
+    await patient.close();
   }
 }
 
