@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
-import { createRelay, type Publisher } from '@orders/outbox';
+import { createRelay, OutboxError, type Publisher } from '@orders/outbox';
 import { createPromClientMetrics } from '@orders/outbox/prom-client';
 import { crashPoint, type Logger, type RunningService, startProbes } from '@orders/service-runtime';
 import { Registry } from 'prom-client';
@@ -48,7 +48,7 @@ export async function startRelayService(
 
   await assertSchemaFits(database.db);
   await reachBroker(publisher, logger, stopping);
-  await relay.start();
+  await relay.start().catch(namingTheCommand);
   running = true;
 
   return {
@@ -60,6 +60,13 @@ export async function startRelayService(
       await probes?.close();
     },
   };
+}
+
+/** The library names a function where an operator needs a command. */
+function namingTheCommand(error: unknown): never {
+  if (!(error instanceof OutboxError) || error.code !== 'OUTBOX_RESTORED') throw error;
+  const message = `${error.message}: run "ordersctl relay adopt-restored"`;
+  throw new OutboxError(error.code, message, { cause: error });
 }
 
 const brokerRetryMs = 1000;

@@ -181,4 +181,19 @@ describe('outbox-relay as a process', () => {
     });
     await empty.drop();
   });
+
+  it('refuses an outbox that was restored from another server, and names the command that adopts it', async () => {
+    const migrate = async (url: string) => void (await migrateAll(url));
+    const restored = await createTestDatabase({ template: 'migrated', migrate });
+    const { pool, close } = createDatabase({ url: restored.url });
+    await pool.query('UPDATE outbox_buckets SET low_seq = 1000000');
+    await close();
+    const { relay } = await startRelay({ DATABASE_URL: restored.url });
+    expect(await relay.exited).toEqual({ code: 1, signal: null });
+    expect(relay.logs.at(-1)?.err).toMatchObject({
+      code: 'OUTBOX_RESTORED',
+      message: expect.stringContaining('ordersctl relay adopt-restored'),
+    });
+    await restored.drop();
+  });
 });
