@@ -114,7 +114,7 @@ it('a broker that is away and comes back: with each publisher the relay goes on 
   await each(running, (one) => one.add());
   for (const { relay } of running) {
     await expect.poll(() => relay.status().parked.length, poll).toBeGreaterThan(0);
-    expect(relay.isHealthy()).toBe(true);
+    await expect.poll(() => relay.isHealthy(), poll).toBe(true);
   }
   await kafka.start();
   await each(running, (one) => one.add());

@@ -54,7 +54,7 @@ describe('a pause', () => {
     await database.add(events);
     await untilAllHaveLooked();
     expect([first.status().published, second.status().published]).toEqual([0, 0]);
-    expect([first.isHealthy(), second.isHealthy()]).toEqual([true, true]);
+    await expect.poll(() => [first.isHealthy(), second.isHealthy()], poll).toEqual([true, true]);
     await untilShared(first, second);
     expect((await outboxStatus(database.pool)).backlog).toBe(200);
 

@@ -55,6 +55,11 @@ it.each([
 describe('the relay looks before it publishes', () => {
   const restore = `UPDATE outbox SET xid = '9000000000000000000'`;
 
+  async function isThere(table: string): Promise<boolean> {
+    const { rows } = await database.pool.query('SELECT to_regclass($1) IS NOT NULL AS found', [table]);
+    return rows[0].found;
+  }
+
   async function relayBehindProxy() {
     const postgres = await cuttablePostgres(database);
     const broker = createMemoryBroker();
@@ -72,6 +77,9 @@ describe('the relay looks before it publishes', () => {
 
   it('also when the database was away at its start; adopted, it goes on by itself', async () => {
     await database.pool.query(restore);
+    await database.pool.query(
+      `CREATE TABLE outbox_old PARTITION OF outbox FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')`,
+    );
     const { relay, cut, heal, refusals, numbers } = await relayBehindProxy();
     cut();
     await relay.start();
@@ -79,8 +87,10 @@ describe('the relay looks before it publishes', () => {
     await expect.poll(refusals, poll).toBeGreaterThan(2);
     expect({ healthy: relay.isHealthy(), published: numbers() }).toEqual({ healthy: false, published: [] });
     expect((await outboxStatus(database.pool)).isRestored).toBe(true);
+    expect(await isThere('outbox_old')).toBe(true); // nor is anything dropped
     await adoptRestoredOutbox(database.pool);
     await expect.poll(numbers, poll).toEqual([4, 5, 6, 7, 8, 9]);
+    await expect.poll(() => isThere('outbox_old'), poll).toBe(false);
   });
 
   it('also when another database answers after it was away', async () => {

@@ -17,7 +17,7 @@ export interface RelayCounts {
   marked: number;
   /** Events whose mark was refused because their bucket had gone to another owner or epoch. */
   fenced: number;
-  /** Events that were read and then left to another relay, because the lease had run out or the bucket was lost. */
+  /** Events that were read and then left, because the lease had run out, the bucket was lost, or a pause had begun. */
   dropped: number;
   /** Events that the broker will never take; they are in `outbox_dead_letters`. */
   deadLettered: number;
