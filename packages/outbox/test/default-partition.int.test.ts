@@ -102,6 +102,27 @@ describe('a default partition that is too large to be looked through', () => {
     expect(await inDefault()).toBe(1);
   });
 
+  it('loses no row to a poll that comes meanwhile: it reads once it has the lock', async () => {
+    await dropAhead();
+    await fill(movedRowsMax + 1, { age: 1 });
+    await fill(1, { published: false });
+    await on.pool.query(`INSERT INTO outbox_relays VALUES ('me', now(), now() + interval '1 hour')`);
+    await on.pool.query(`UPDATE outbox_buckets SET owner = 'me'`);
+    const rows = createOutboxRows(on.pool, on.names, 'me');
+    const poll = () => rows.read([{ bucket: 0, topics: [], only: false }], 10, 10);
+    const holder = await on.connect();
+    await holder.query('BEGIN');
+    await holder.query('LOCK TABLE outbox_default IN ACCESS SHARE MODE');
+    const round = on.keeper({ lockTimeoutMs: patientMs }).round();
+    await on.untilWaiting(1); // it has the table, and is about to take the default partition out
+    const found = poll();
+    await on.untilWaiting(2);
+    await holder.query('COMMIT');
+    await round;
+    expect((await found).rows).toHaveLength(1);
+    expect(await inDefault()).toBe(0);
+  });
+
   it('goes for good when the retention is over, found again by any relay', async () => {
     await fill(movedRowsMax + 1, { age: 20 });
     await on.passLowWater();

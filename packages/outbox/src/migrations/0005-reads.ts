@@ -67,12 +67,15 @@ const unparkFunction = `
  * only or of all others, each bucket's by number; request after request, until there are `limit_all`. `topics` are arrays as text, since arrays of arrays would have to be
  * rectangular. Of a topic that is asked for by itself, held rows come before any others. Rows of blocked
  * aggregates and parked topics that are still in the hot index come as `is_blocked`. Payloads come as text or bytes.
+ * Volatile, though it changes nothing: a stable function reads in the snapshot of its caller, taken before it has the
+ * table's lock. One that had waited for a change of the partitions would miss rows that have moved meanwhile, and find
+ * later ones.
  */
 const readFunction = `
     CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer, limit_all integer)
     RETURNS TABLE (bucket smallint, epoch integer, seq bigint, created_at_s float8, id uuid, topic text, key text,
                    payload text, value bytea, headers jsonb, is_held boolean, is_blocked boolean)
-    LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${settings} SET work_mem = '32MB'
+    LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT ${settings} SET work_mem = '32MB'
     AS $$
     #variable_conflict use_column
     BEGIN
