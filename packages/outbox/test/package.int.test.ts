@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 import { checkHistory } from '../src/testing.ts';
+import { openFirstUse } from './first-use.ts';
+import { readTopic } from './fixture.ts';
 import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
 import { copyProject, makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
 import { readme, snippetsOf } from './readme.ts';
@@ -93,6 +95,28 @@ it("compiles strictly and runs with its optional peers, pg and their declaration
   expect(JSON.parse(await mustRun(dir, process.execPath, 'dist/main.js'))).toEqual(fullOutput);
   await mustRun(dir, process.execPath, 'dist/subpaths.js');
   await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', '--dir', 'dist');
+});
+
+it("runs the README's first use as it stands: the event is on the topic, and the program ends when it is told to", {
+  timeout: installTimeoutMs,
+}, async () => {
+  const use = await openFirstUse(await projects.full);
+  try {
+    expect(await use.migrate()).toEqual({ code: 0, signal: null });
+    const program = await use.start();
+    await expect.poll(() => readTopic(use.topic)).toHaveLength(1);
+    const [record] = await readTopic(use.topic);
+    expect(record?.headers).toEqual({ 'content-type': 'application/json', id: expect.any(String) });
+    expect(JSON.parse(String(record?.value))).toEqual({ invoiceId: 'i-1', customerId: 'c-1' });
+    await expect
+      .poll(() => use.pool.query('SELECT FROM outbox WHERE published_at IS NOT NULL'))
+      .toMatchObject({ rowCount: 1 });
+    expect(await program.stop()).toEqual({ code: 0, signal: null });
+    // kafkajs by itself would have warned of its timers by now (tulios/kafkajs#1751).
+    expect(program.logs.map(({ msg }) => msg)).not.toContainEqual(expect.stringContaining('Warning'));
+  } finally {
+    await use.close();
+  }
 });
 
 describe('docs/examples/shipping-service, with the tarball', () => {

@@ -21,5 +21,8 @@ await pool.end();
 
 const admin = openKafka().admin();
 await admin.connect();
-await admin.createTopics({ topics: [{ topic: config.topic, numPartitions: 6 }], waitForLeaders: false });
+const { topic } = config;
+if (!(await admin.listTopics()).includes(topic))
+  await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: false });
 await admin.disconnect();
+console.log('ready: the tables, and the topic', topic);
