@@ -58,7 +58,7 @@ export function sizesOf({ events, rounds, seconds }: Wanted): Sizes {
     warmUpEvents: size(fullSizes.warmUpEvents, events),
     heldDrainEvents: size(fullSizes.heldDrainEvents, events),
     memorySmallEvents: size(fullSizes.memorySmallEvents, events),
-    memoryLargeEvents: size(fullSizes.memoryLargeEvents, events === undefined ? undefined : events * 20),
+    memoryLargeEvents: size(fullSizes.memoryLargeEvents, events === undefined ? undefined : events * 4),
     heldSeconds: size(fullSizes.heldSeconds, seconds),
     latencySeconds: size(fullSizes.latencySeconds, seconds),
     idleSeconds: size(fullSizes.idleSeconds, seconds),

@@ -5,7 +5,7 @@ import { createLogger } from '@orders/service-runtime';
 import { benchTopic } from '../bench-run.ts';
 import { clockMs } from './clock.ts';
 import { eventOf } from './events.ts';
-import { openLoop } from './open-loop.ts';
+import { acquireTimeoutMs, openLoop } from './open-loop.ts';
 import { createPublisher, type PublisherName } from './publishers.ts';
 import { say, told } from './say.ts';
 
@@ -35,7 +35,7 @@ say('written', { eventsPerSecond: (settings.count / (performance.now() - startMs
 await close();
 
 function committing() {
-  const database = createDatabase({ url: settings.postgresUrl, poolMax: 16, logger });
+  const database = createDatabase({ url: settings.postgresUrl, poolMax: 16, acquireTimeoutMs, logger });
   const outbox = createOutbox({ pool: database.pool });
   return {
     async one(n: number) {

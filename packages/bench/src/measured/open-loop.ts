@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** For the pool of an open loop: who has to wait long for a connection counts as slow, and does not end the measurement. */
+export const acquireTimeoutMs = 300_000;
+
 /**
  * Calls `one` at a fixed rate, whether or not earlier calls have ended, and waits for all of them. A caller that waits
  * for the slow ones would leave out just those that a user has to wait for.

@@ -3,7 +3,7 @@ import { createOutbox } from '@orders/outbox';
 import { createLogger } from '@orders/service-runtime';
 import { benchTopic } from '../bench-run.ts';
 import { eventOf } from './events.ts';
-import { openLoop } from './open-loop.ts';
+import { acquireTimeoutMs, openLoop } from './open-loop.ts';
 import { say, told } from './say.ts';
 
 /** A service that writes events at a steady rate until it is told to end. */
@@ -16,7 +16,7 @@ const eventsPerTransaction = 5;
 
 const { postgresUrl, eventsPerSecond } = told<SteadyWriterSettings>();
 const logger = createLogger({ service: 'bench-writer', level: 'warn' });
-const { pool, close } = createDatabase({ url: postgresUrl, poolMax: 10, logger });
+const { pool, close } = createDatabase({ url: postgresUrl, poolMax: 10, acquireTimeoutMs, logger });
 const outbox = createOutbox({ pool });
 let ending = false;
 process.once('SIGTERM', () => {
