@@ -27,6 +27,9 @@ afterAll(async () => {
   await database?.close();
 });
 
+/** What a machine that tests many packages at once may add to any time. */
+const busyMachineMs = 1_500;
+
 const untilPublished = (topic: string) => expect.poll(() => database.unpublished(topic), poll).toBe(0);
 const untilOwnsAll = (relay: Relay) => expect.poll(() => relay.status().buckets.length, poll).toBe(64);
 const epochs = async () => {
@@ -109,6 +112,31 @@ describe('a relay that stands still', () => {
       Array(64).fill(true),
     );
     expect(first.isHealthy()).toBe(false);
+    dead.heartbeats.open();
+    await untilShared(first, second);
+  });
+
+  it('loses them within a lease and a quarter of its last heartbeat, as the README says, and not sooner', async () => {
+    const leaseDurationMs = 2_000;
+    const dead = poolWithDoors(database.pool);
+    const first = await start(dead.pool, kafkajs, { leaseDurationMs });
+    const second = await start(database.pool, kafkajs, { leaseDurationMs });
+    await untilShared(first, second);
+    dead.heartbeats.shut();
+    const {
+      rows: [last],
+    } = await database.pool.query(`SELECT heartbeat_at AS at FROM outbox_relays WHERE id = $1`, [
+      first.status().relayId,
+    ]);
+    await untilOwnsAll(second);
+    const {
+      rows: [taken],
+    } = await database.pool.query(
+      'SELECT (extract(epoch FROM clock_timestamp() - $1::timestamptz) * 1000)::float8 AS ms',
+      [last.at],
+    );
+    expect(taken.ms).toBeGreaterThanOrEqual(leaseDurationMs);
+    expect(taken.ms).toBeLessThan(leaseDurationMs * 1.25 + busyMachineMs);
     dead.heartbeats.open();
     await untilShared(first, second);
   });

@@ -147,7 +147,7 @@ describe('a writer', () => {
     await reader.query('BEGIN');
     await reader.query('SELECT count(*) FROM outbox');
     const writer = await on.connect();
-    await writer.query(`SET lock_timeout = '5s'`); // behind whoever waits for the reader it would wait for ever
+    await writer.query(`SET lock_timeout = '1s'`); // behind whoever waits for the reader it would wait for ever
     let written = 0;
     for (let n = 0; n < 3; n += 1) {
       let isOver = false;

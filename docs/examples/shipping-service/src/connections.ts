@@ -13,6 +13,7 @@ export function openPool(max: number): pg.Pool {
     keepAlive: true,
     connectionTimeoutMillis: 5_000,
     statement_timeout: 5_000,
+    query_timeout: 6_000, // the client's own: notices a server that has fallen silent
     lock_timeout: 2_000,
     idle_in_transaction_session_timeout: 5_000,
   });
