@@ -1,4 +1,4 @@
-import { OutboxError } from './errors.ts';
+import { asError, OutboxError } from './errors.ts';
 import { uuidV7 } from './uuid.ts';
 
 /** An event as it is written to the outbox. */
@@ -12,10 +12,10 @@ export interface OutboxEvent {
   readonly topic: string;
   /** Partition key: decides bucket and Kafka partition. All events of one aggregate carry the same. */
   readonly key: string;
-  /** What order is promised for, usually the aggregate's id (the key). Column `aggregateid`. */
+  /** What order is promised for, usually the aggregate's id (the key); 1,000 bytes at most. Column `aggregateid`. */
   readonly orderingKey?: string;
   readonly type: string;
-  /** Kind of the aggregate (the topic). Column `aggregatetype`, for readers that know Debezium's names. */
+  /** Kind of the aggregate (the topic); 1,000 bytes at most. Column `aggregatetype`, for readers that know Debezium's names. */
   readonly aggregateType?: string;
   /** JSON value, published as PostgreSQL's JSON text; or bytes, published as they are. */
   readonly payload: unknown;
@@ -47,6 +47,8 @@ export interface OutboxColumns {
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** What Kafka accepts; a name that it refuses could never be published. */
 const topicName = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
+/** Both name an aggregate in an index, whose entries have less than 2,700 bytes in PostgreSQL. */
+const indexedBytesMax = 1_000;
 /** JSON escapes that jsonb has no text for: U+0000 and halves of surrogate pairs. */
 const noText = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
@@ -62,10 +64,15 @@ export function columnsOf(
   const id = event.id ?? uuidV7();
   const { topic, key, type, orderingKey = key, aggregateType = topic } = event;
   if (!uuid.test(id)) throw invalid(id, 'id', 'is not a UUID');
-  if (!topicName.test(topic)) throw invalid(id, 'topic', 'is not a name that Kafka accepts');
+  if (typeof topic !== 'string' || !topicName.test(topic))
+    throw invalid(id, 'topic', 'is not a name that Kafka accepts');
   for (const [field, text] of Object.entries({ key, type, orderingKey, aggregateType })) {
     if (typeof text !== 'string') throw invalid(id, field, 'is not a string');
     if (text.includes('\0')) throw invalid(id, field, 'contains U+0000');
+  }
+  for (const [field, text] of Object.entries({ orderingKey, aggregateType })) {
+    if (Buffer.byteLength(text) > indexedBytesMax)
+      throw invalid(id, field, `has more than ${indexedBytesMax} bytes`);
   }
   const { payload, value } = payloadOf(id, event.payload);
   const headers = headersOf(id, event, options.traceContext);
@@ -81,10 +88,18 @@ export function columnsOf(
 
 function payloadOf(id: string, payload: unknown): Pick<OutboxColumns, 'payload' | 'value'> {
   if (payload instanceof Uint8Array) return { payload: 'null', value: Buffer.from(payload) };
-  const text = JSON.stringify(payload);
+  const text = jsonOf(id, payload);
   if (text === undefined) throw invalid(id, 'payload', 'is not a JSON value');
   if (noText.test(text)) throw invalid(id, 'payload', 'contains U+0000 or half of a surrogate pair');
   return { payload: text, value: null };
+}
+
+function jsonOf(id: string, payload: unknown): string | undefined {
+  try {
+    return JSON.stringify(payload);
+  } catch (thrown) {
+    throw invalid(id, 'payload', `is not a JSON value: ${asError(thrown).message}`); // a BigInt, or a circle
+  }
 }
 
 /** As JSON text. What the caller says wins. */

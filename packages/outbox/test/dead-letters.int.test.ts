@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   bucketOf,
@@ -162,6 +163,22 @@ describe('an event that the broker will never take', () => {
     await expect(skip(database.pool, letter?.id ?? 0, 'again')).rejects.toMatchObject({
       code: 'OUTBOX_DEAD_LETTER_UNKNOWN',
     });
+  });
+
+  it('may be of an aggregate with the longest name that there can be', async () => {
+    const { publisher, published, event, poison } = await connected();
+    // Random, so that no index entry gets smaller by compression.
+    const longest = () => randomBytes(500).toString('hex');
+    const [bad, aggregateType] = [longest(), longest()];
+    await database.add([
+      { ...poison(bad, 1), aggregateType },
+      { ...event(bad, 2), aggregateType },
+    ]);
+    await start(database.pool, publisher);
+    await expect.poll(() => deadLettersOf(bad), poll).toHaveLength(1);
+    const [letter] = await deadLettersOf(bad);
+    await skip(database.pool, letter?.id ?? 0, 'too long to say');
+    await expect.poll(() => published(bad), poll).toEqual([2]);
   });
 
   it('is passed over with onPoison: skip, kept as a dead letter, and can be redriven', async () => {

@@ -8,7 +8,7 @@ import { openTestTopic } from './fixture.ts';
 import { readme, snippetsOf } from './readme.ts';
 
 /**
- * The README's first two snippets, word for word but for the addresses and the topic, which are those of the test.
+ * The README's snippets that are programs, word for word but for the addresses and the topic, which are those of the test.
  * @param dir a project with the tarball, kafkajs and pg
  */
 export async function openFirstUse(dir: string) {
@@ -22,27 +22,50 @@ export async function openFirstUse(dir: string) {
     'invoices.events': topic,
   };
 
-  /** Runs a snippet as a program. */
-  async function run(snippet: number) {
+  /** Runs the snippet that holds `mark` as a program, and behind it `more`. */
+  async function run(mark: string, more = '') {
+    const snippet = snippetsOf(readme).find((code) => code.includes(mark)) ?? '';
     const text = Object.entries(here).reduce(
       (code, [stated, real]) => code.replaceAll(stated, real),
-      snippetsOf(readme)[snippet] ?? '',
+      snippet + more,
     );
-    const file = join(dir, `first-use-${snippet}.ts`);
+    const file = join(dir, `${mark.replaceAll(/\W/g, '')}.ts`);
     await writeFile(file, text);
-    return startService({ name: `snippet ${snippet}`, entry: pathToFileURL(file) });
+    return startService({ name: mark, entry: pathToFileURL(file) });
   }
 
   return {
     topic,
     pool,
     /** Makes the tables. */
-    migrate: () => run(1).then((program) => program.exited),
+    migrate: () => run('client.query(outboxSql())').then((program) => program.exited),
     /** Writes an event, and relays it until it is stopped. */
-    start: () => run(0),
+    start: () => run('createKafkajsPublisher({ kafka })'),
+    /** The test that an importer may write, of a change like that of the first use. */
+    ownTest: () => run('testThatAnInvoiceIsTold', callOfOwnTest).then((program) => program.exited),
     async close() {
       await pool.end();
       await database.drop();
     },
   };
 }
+
+const callOfOwnTest = `
+import { createOutbox } from '@orders/outbox';
+import pg from 'pg';
+
+const own = new pg.Pool({ connectionString: 'postgres://localhost/invoicing' });
+await testThatAnInvoiceIsTold(own, async () => {
+  const client = await own.connect();
+  await client.query('BEGIN');
+  await createOutbox().add(client, {
+    topic: 'invoices.events',
+    key: 'c-1',
+    type: 'invoice.issued.v1',
+    payload: { invoiceId: 'i-1', customerId: 'c-1' },
+  });
+  await client.query('COMMIT');
+  client.release();
+});
+await own.end();
+`;

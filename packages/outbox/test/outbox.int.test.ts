@@ -106,7 +106,11 @@ describe('add', () => {
   it.each([
     ['id', { id: 'not-a-uuid' }],
     ['topic', { topic: 'no spaces' }],
+    ['topic', { topic: undefined as unknown as string }],
     ['key', { key: 'zero\0' }],
+    ['orderingKey', { orderingKey: 'x'.repeat(1_001) }],
+    ['aggregateType', { aggregateType: 'ü'.repeat(501) }],
+    ['payload', { payload: { n: 1n } }],
     ['orderingKey', { orderingKey: 'zero\0' }],
     ['payload', { payload: undefined }],
     ['payload', { payload: { text: 'zero\0' } }],

@@ -97,7 +97,7 @@ it("compiles strictly and runs with its optional peers, pg and their declaration
   await mustRun(dir, join(dir, 'node_modules/.bin/vitest'), 'run', '--dir', 'dist');
 });
 
-it("runs the README's first use as it stands: the event is on the topic, and the program ends when it is told to", {
+it("runs the README's first use and its test of one's own as they stand: the event is on the topic, and the program ends when it is told to", {
   timeout: installTimeoutMs,
 }, async () => {
   const use = await openFirstUse(await projects.full);
@@ -112,6 +112,7 @@ it("runs the README's first use as it stands: the event is on the topic, and the
       .poll(() => use.pool.query('SELECT FROM outbox WHERE published_at IS NOT NULL'))
       .toMatchObject({ rowCount: 1 });
     expect(await program.stop()).toEqual({ code: 0, signal: null });
+    expect(await use.ownTest()).toEqual({ code: 0, signal: null });
     // kafkajs by itself would have warned of its timers by now (tulios/kafkajs#1751).
     expect(program.logs.map(({ msg }) => msg)).not.toContainEqual(expect.stringContaining('Warning'));
   } finally {

@@ -24,7 +24,7 @@ const tooLarge = ({ value }: OutboundRecord): Error | undefined =>
 /** Topics must be created before they are published to, as with a real broker. */
 export function createMemoryBroker(): MemoryBroker {
   const topics = new Map<string, { partitions: number; records: StoredRecord[] }>();
-  let connected = false;
+  let connected = true; // until told otherwise: publishers connect by themselves
 
   function append(record: OutboundRecord): PublishResult {
     const topic = topics.get(record.topic);

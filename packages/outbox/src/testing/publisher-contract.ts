@@ -34,9 +34,9 @@ export function publisherContract(name: string, open: () => Promise<PublisherUnd
   const { afterAll, beforeAll, describe } = vitest;
   describe(`${name} is a Publisher`, () => {
     let broker: PublisherUnderTest;
+    // Not connected first: a publisher connects by itself.
     beforeAll(async () => {
       broker = await open();
-      await broker.publisher.connect();
     });
     afterAll(async () => {
       await broker?.publisher.disconnect();
