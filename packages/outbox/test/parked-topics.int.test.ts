@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { bucketOf, outboxStatus, type Publisher, redrive } from '../src/index.ts';
+import { bucketOf, outboxStatus, type PoolLike, type Publisher, redrive } from '../src/index.ts';
 import { outboxNames } from '../src/postgres.ts';
 import { createOutboxRows } from '../src/relay/outbox-rows.ts';
 import { createMemoryBroker } from '../src/testing.ts';
@@ -129,4 +130,38 @@ it('an aggregate that is redriven waits for its events of a missing topic, and o
   broker.createTopic(late);
   await expect.poll(() => database.unpublished(late), poll).toBe(0);
   expect(broker.numbers(late).filter((n) => n >= 20)).toEqual([20, 21]);
+});
+
+it('a backlog whose topics all fail, as when the broker is away, is read a small part of the time, and published afterwards', async () => {
+  const topic = uniqueName('away');
+  const broker = createMemoryBroker();
+  await database.pool.query(
+    `INSERT INTO outbox (id, bucket, topic, key, type, aggregatetype, aggregateid, payload)
+     SELECT gen_random_uuid(), n % 64, $1, 'key-' || n % 64, 't', 'thing', 'a', '{}' FROM generate_series(1, 60000) n`,
+    [topic],
+  );
+  const pool = database.openPool();
+  let readMs = 0;
+  const timed: PoolLike = {
+    connect: () => pool.connect(),
+    async query(text, values) {
+      const startMs = performance.now();
+      const answer = await pool.query(text, values);
+      if (text.includes('outbox_read(')) readMs += performance.now() - startMs;
+      return answer;
+    },
+  };
+  const relay = await start(timed, broker.publisher, { backoffMaxMs: 60_000, pollIntervalMs: 20 });
+  const failures = () => Math.min(...relay.status().parked.map((one) => one.failures));
+  await expect.poll(() => relay.status().parked.length, poll).toBe(64);
+  await expect.poll(failures, { timeout: 60_000, interval: 20 }).toBeGreaterThanOrEqual(4);
+  const [fromMs, readBeforeMs] = [performance.now(), readMs];
+  await sleep(3_000);
+  expect((readMs - readBeforeMs) / (performance.now() - fromMs)).toBeLessThan(0.5);
+  expect(await database.unpublished(topic)).toBe(60_000);
+  await relay.stop();
+
+  broker.createTopic(topic);
+  await start(database.pool, broker.publisher, quickRetries);
+  await expect.poll(() => database.unpublished(topic), { timeout: 60_000, interval: 100 }).toBe(0);
 });

@@ -1,5 +1,6 @@
 import { backoffMs } from './backoff.ts';
 import { type Lane, parkedTopicsOf } from './parked-topics.ts';
+import { createPassingOver } from './passing-over.ts';
 
 /** What to read of one bucket: the rows of these topics only, or of all others. */
 export interface ReadRequest {
@@ -18,6 +19,7 @@ export function createLanes(
   nowMs: () => number = () => performance.now(),
 ) {
   const lanes = new Map<number, Lane>();
+  const passingOver = createPassingOver(nowMs);
   let wellMs = Number.NEGATIVE_INFINITY;
   const laneOf = (bucket: number): Lane => {
     let lane = lanes.get(bucket);
@@ -38,7 +40,8 @@ export function createLanes(
     for (const bucket of buckets) {
       const { inFlight, parked } = laneOf(bucket);
       const passedOver = [...parked].filter(([, one]) => one.rows !== 'out').map(([topic]) => topic);
-      if (inFlight === 0) requests.push({ bucket, topics: passedOver, only: false });
+      if (inFlight === 0 && passingOver.isDue(passedOver))
+        requests.push({ bucket, topics: passedOver, only: false });
       for (const [topic, one] of parked) {
         if (!one.retrying && one.retryAtMs <= nowMs()) requests.push({ bucket, topics: [topic], only: true });
       }
@@ -88,6 +91,8 @@ export function createLanes(
   return {
     isIdle,
     plan,
+    /** For every read of what was planned. */
+    watch: passingOver.watch,
     depart,
     arrive,
     keepOnly,

@@ -55,7 +55,8 @@ export function startPublishLoop(
     if (requests.length === 0) return untilNext(settings.pollIntervalMs, buckets);
 
     const limitEach = turns.limitEach(buckets);
-    const found = await rows.read(requests, limitEach, Math.min(readSizeMax, free));
+    const read = () => rows.read(requests, limitEach, Math.min(readSizeMax, free));
+    const found = await lanes.watch(requests, read);
     turns.taken(requests, found, limitEach);
     if (draining) return 0;
     const blocked = found.rows.filter((row) => row.blocked);
