@@ -15,6 +15,7 @@ import { ApiError, unavailable } from './errors.ts';
 import { createIntake } from './intake.ts';
 import { parseJsonBody } from './json-body.ts';
 import { refuseConnection, sendProblem } from './problem.ts';
+import { checkHeaders } from './request-headers.ts';
 import { orderRoutes } from './routes/orders.ts';
 import { probeRoutes } from './routes/probes.ts';
 import { correlationIdOf } from './tracing-headers.ts';
@@ -132,10 +133,7 @@ function createHttp(logger: FastifyBaseLogger, limits: AppOptions): FastifyInsta
   );
   http.addHook('onRequest', async (request, reply) => {
     reply.header('x-correlation-id', request.id);
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
-      const errors = [{ in: 'header', field: 'host', message: 'is missing' }] as const;
-      throw new ApiError('malformed_request', { errors });
-    }
+    checkHeaders(request.raw);
   });
   return http;
 }

@@ -1,4 +1,6 @@
 import { ApiError } from './errors.ts';
+import { repeatedMember } from './repeated-member.ts';
+import { invalidRequest } from './validation.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -6,14 +8,29 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const maybeInexact = /[:[,]\s*-?\d+[.eE]/;
 
 /**
- * The JSON value of a body. Bytes that are not UTF-8 are refused rather than replaced. A number that is no integer
- * becomes NaN when JavaScript would round it to one (`9007199254740991.4`, `1.00000000000000001`), so that the
- * validation refuses it; `1.0` and `1e2` are integers.
- * @throws ApiError `malformed_json`
+ * The JSON value of a body. Bytes that are not UTF-8 are refused rather than replaced, and so is a name that an
+ * object has twice. A number that is no integer becomes NaN when JavaScript would round it to one
+ * (`9007199254740991.4`, `1.00000000000000001`), so that the validation refuses it; `1.0` and `1e2` are integers.
+ * @throws ApiError `malformed_json`, `invalid_request`
  */
 export function parseJsonBody(bytes: Uint8Array): unknown {
+  const text = textOf(bytes);
+  const value = parsed(text);
+  const field = repeatedMember(text);
+  if (field !== undefined) throw invalidRequest('body', [{ field, message: 'is given more than once' }]);
+  return value;
+}
+
+function textOf(bytes: Uint8Array): string {
   try {
-    const text = utf8.decode(bytes);
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw new ApiError('malformed_json', { detail: 'its text is not UTF-8', cause });
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
     return maybeInexact.test(text) ? JSON.parse(text, withoutRounding) : JSON.parse(text);
   } catch (error) {
     // The parser's own message quotes the body, which may hold a payment method: it is not passed on.

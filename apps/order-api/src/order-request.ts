@@ -9,9 +9,12 @@ const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 /** What `POST /v1/orders` takes. Amounts in the currency's minor unit, integers that every reader holds exactly. */
 export const OrderRequest = strict({
   customerId: text(128),
-  currency: Type.String({ pattern: '^[A-Z]{3}$' }),
+  currency: Type.String({ pattern: '^[A-Z]{3}$', description: 'three capital letters, such as EUR' }),
   /** A provider's token; never a card. */
-  paymentMethod: Type.String({ pattern: '^tok_[A-Za-z0-9_-]{1,196}$' }),
+  paymentMethod: Type.String({
+    pattern: '^tok_[A-Za-z0-9_-]{1,196}$',
+    description: 'a token of the payment provider: tok_ and 1 to 196 letters, digits, _ or -',
+  }),
   items: Type.Array(
     strict({
       sku: text(64),
@@ -35,7 +38,10 @@ export type OrderRequest = Static<typeof OrderRequest>;
 
 /** Headers of `POST /v1/orders`. */
 export const OrderRequestHeaders = Type.Object({
-  'idempotency-key': Type.String({ pattern: '^[\\x21-\\x7e]{1,255}$' }),
+  'idempotency-key': Type.String({
+    pattern: '^[\\x21-\\x7e]{1,255}$',
+    description: '1 to 255 ASCII characters without spaces',
+  }),
 });
 
 /**

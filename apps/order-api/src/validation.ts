@@ -13,11 +13,12 @@ const fieldLengthMax = 200;
  */
 export const strictValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema);
+  const inWords = (error: SchemaError) => schemaProblems(error, schema);
   const part = httpPart === 'body' ? 'body' : 'header';
   return (value: unknown) => {
     const problems = validator.Check(value)
       ? textProblems(part === 'body' ? value : undefined)
-      : validator.Errors(value).flatMap(schemaProblems);
+      : validator.Errors(value).flatMap(inWords);
     return problems.length === 0 ? { value } : { error: invalidRequest(part, problems) };
   };
 };
@@ -35,12 +36,14 @@ export function invalidRequest(part: FieldProblem['in'], problems: readonly Prob
 
 interface SchemaError {
   keyword: string;
+  schemaPath: string;
   instancePath: string;
   message: string;
   params: object;
 }
 
-function schemaProblems({ keyword, instancePath, message, params }: SchemaError): Problem[] {
+function schemaProblems(error: SchemaError, schema: TSchema): Problem[] {
+  const { keyword, instancePath, message, params } = error;
   switch (keyword) {
     case 'required': {
       const { requiredProperties } = params as { requiredProperties: string[] };
@@ -48,6 +51,12 @@ function schemaProblems({ keyword, instancePath, message, params }: SchemaError)
     }
     case 'boolean': // the schema `false` of a field that the object does not have
       return [{ field: instancePath, message: 'is not a known field' }];
+    case 'pattern': {
+      const description = descriptionAt(schema, error.schemaPath);
+      return [
+        { field: instancePath, message: description === undefined ? message : `must be ${description}` },
+      ];
+    }
     case 'additionalProperties': // says together what `boolean` has said of each
       return [];
     default:
@@ -55,8 +64,15 @@ function schemaProblems({ keyword, instancePath, message, params }: SchemaError)
   }
 }
 
+/** What the schema at a path such as `#/properties/currency` says of its values, for people. */
+function descriptionAt(schema: TSchema, path: string): string | undefined {
+  const steps = path.split('/').slice(1);
+  const part = steps.reduce<unknown>((at, step) => (at as Record<string, unknown>)[step], schema);
+  return (part as { description?: string }).description;
+}
+
 /** JSON Pointer (RFC 6901) of a member. */
-const member = (pointer: string, key: string | number): string =>
+export const member = (pointer: string, key: string | number): string =>
   `${pointer}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
 /** For a value whose depth the schema has bounded. */

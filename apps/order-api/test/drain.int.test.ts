@@ -67,6 +67,30 @@ describe('the limits of a connection', () => {
     await app.http.close();
   });
 
+  it('a header given twice is refused by its name: Node would take the first value, and others the last', async () => {
+    const app = api().build();
+    const port = portOf(await app.http.listen({ port: 0, host: '127.0.0.1' }));
+    const before = await api().counts();
+    for (const [name, value] of [
+      ['Authorization', 'Bearer nobody'],
+      ['content-type', 'text/plain'],
+      ['idempotency-key', 'other'],
+      ['host', 'elsewhere'],
+    ]) {
+      const { head, body } = orderRequest(api(), 'twice');
+      const connection = await rawConnection(port);
+      connection.write(`${head.trimEnd()}\r\n${name}: ${value}\r\nconnection: close\r\n\r\n${body}`);
+      await connection.closed;
+      expect(connection.received()).toMatch(/^HTTP\/1\.1 400 /);
+      expect(connection.received()).toMatch(problem);
+      expect(connection.received()).toContain(
+        `{"in":"header","field":"${name?.toLowerCase()}","message":"is given more than once"}`,
+      );
+    }
+    expect(await api().counts()).toEqual(before);
+    await app.http.close();
+  });
+
   it('what is no HTTP, or has too large headers, is answered with a problem and cut', async () => {
     const app = api().build();
     const port = portOf(await app.http.listen({ port: 0, host: '127.0.0.1' }));

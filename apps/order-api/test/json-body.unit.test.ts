@@ -59,13 +59,47 @@ describe('the JSON of a body', () => {
   it('refuses bytes that are not UTF-8 instead of replacing them', () => {
     const bytes = Buffer.from([0x22, 0xc3, 0x28, 0x22]);
     expect(() => parseJsonBody(bytes)).toThrow(ApiError);
+    expect(() => parseJsonBody(bytes)).toThrow('its text is not UTF-8');
   });
 
-  it('is not slowed down by long numbers', () => {
+  it.each([
+    ['{"a":1,"a":1}', '/a'],
+    ['{"a":1,"\\u0061":2}', '/a'],
+    ['{"":1, "" :2}', '/'],
+    ['[[], {"x":[1,{"a/b":"\\"a/b\\":","a/b":{}}]}]', '/1/x/1/a~1b'],
+    ['{"a":{"b":1},"c":{"b":1,"d":2,"d":3}}', '/c/d'],
+    ['{"__proto__":1,"__proto__":2}', '/__proto__'],
+  ])('refuses %s, which has a name twice, and says where', (text, field) => {
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({
+        code: 'invalid_request',
+        errors: [{ in: 'body', field, message: 'is given more than once' }],
+      }),
+    );
+  });
+
+  it('finds a name that is given twice at any depth, and takes what has none', () => {
+    const name = fc.string({ minLength: 1 });
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 2 }), fc.json({ maxDepth: 2 }), name, fc.nat(5), (a, b, key, depth) => {
+        const wrap = (inner: string) => `${'[0,{"x":'.repeat(depth)}${inner}${'}]'.repeat(depth)}`;
+        const member = `${JSON.stringify(key)}:`;
+        parse(wrap(`[{${member}${a}},{${member}${b}}]`));
+        expect(() => parse(wrap(`{${member}${a}, ${member}${b}}`))).toThrow(
+          expect.objectContaining({ code: 'invalid_request' }),
+        );
+      }),
+    );
+  });
+
+  it('is not slowed down by long numbers and texts, nor by depth', () => {
     const zeros = '0'.repeat(250_000);
     expect(parse(`{"n":1.${zeros}1}`)).toEqual({ n: Number.NaN });
     expect(parse(`{"n":0.${zeros}}`)).toEqual({ n: 0 });
     expect(parse(`[${' '.repeat(250_000)}1]`)).toEqual([1]);
+    const text = `"${'\\n'.repeat(125_000)}"`;
+    expect(parse(`{${text}:[${text}]}`)).toBeTypeOf('object');
+    expect(parse('['.repeat(100_000) + ']'.repeat(100_000))).toBeInstanceOf(Array);
   });
 
   it('makes no prototype of a member', () => {
