@@ -1,11 +1,12 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import { createClient } from './client.ts';
 import { DbError } from './errors.ts';
 import type { Database } from './tables.ts';
 
 /** How to reach PostgreSQL, and how long anything may take there. Times in milliseconds. */
 export interface DatabaseOptions {
-  /** `postgres://user:password@host:port/database`; TLS by its `sslmode`. */
+  /** `postgres://user:password@host:port/database`, user and password percent-encoded; TLS by its `sslmode`. */
   readonly url: string;
   /** Connections at most (10). */
   readonly poolMax?: number;
@@ -49,8 +50,12 @@ const defaults = {
 
 const keepAliveDelayMs = 5_000;
 
-/** Opens a pool; connections are made when they are needed. `bigint` columns are read as numbers. */
+/**
+ * Opens a pool; connections are made when they are needed. `bigint` columns are read as numbers.
+ * @throws DbError `DB_URL_INVALID`
+ */
 export function createDatabase(options: DatabaseOptions): DatabaseHandle {
+  createClient({ connectionString: options.url }); // refuses a URL that cannot be read now, not at the first query
   const statementTimeoutMs = options.statementTimeoutMs ?? defaults.statementTimeoutMs;
   const answerMarginMs = options.answerMarginMs ?? defaults.answerMarginMs;
   const pool = new pg.Pool({
@@ -67,6 +72,7 @@ export function createDatabase(options: DatabaseOptions): DatabaseHandle {
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveDelayMs,
     types: typeParsers,
+    Client: createClient as unknown as typeof pg.Client, // `new` gives what a function returns
   } as pg.PoolConfig);
   const onError = (error: Error) =>
     options.logger?.warn({ err: error }, 'a connection to PostgreSQL broke; the pool replaces it');

@@ -1,5 +1,7 @@
 /** What can go wrong in this package. */
 export type DbErrorCode =
+  | 'DB_URL_INVALID' // the database URL cannot be read
+  | 'DB_PASSWORD_MISSING' // the server asks for a password and the URL has none
   | 'DB_TRANSACTION_ABORTED' // a statement had failed, its error was swallowed, and COMMIT rolled back
   | 'DB_COMMIT_UNKNOWN' // the connection was lost during COMMIT: the transaction may or may not stand
   | 'DB_MIGRATION_FAILED' // the message names the migration and the reason

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kysely, PostgresDialect } from 'kysely';
 import { type MigrationResultSet, Migrator } from 'kysely/migration';
-import pg from 'pg';
+import type pg from 'pg';
+import { createClient } from './client.ts';
 import { DbError } from './errors.ts';
 import { type MigrationSet, migrationSets, stateOf } from './migration-sets.ts';
 
@@ -35,10 +36,10 @@ const connectTimeoutMs = 10_000;
  *
  * Any number of processes may call this at once: one works, the others wait and then find nothing to do. The lock
  * belongs to the session, so the URL must lead to PostgreSQL itself or to a pooler in session mode.
- * @throws DbError `DB_MIGRATION_FAILED`, `DB_MIGRATION_LOCKED`
+ * @throws DbError `DB_URL_INVALID`, `DB_PASSWORD_MISSING`, `DB_MIGRATION_FAILED`, `DB_MIGRATION_LOCKED`
  */
 export async function migrateAll(url: string, options: MigrateOptions = {}): Promise<MigrationReport> {
-  const client = new pg.Client({
+  const client = createClient({
     connectionString: url,
     application_name: 'orders-migrate',
     connectionTimeoutMillis: connectTimeoutMs,

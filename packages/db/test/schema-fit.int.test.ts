@@ -41,6 +41,25 @@ describe('schema and program', () => {
     });
   });
 
+  it('an unreadable URL, or one without the password that is asked for, is said in words, and not shown', async () => {
+    const unreadable = { code: 'DB_URL_INVALID', message: expect.not.stringContaining('hunter2') };
+    for (const url of [
+      'postgres://u:hunter2/@db/x',
+      'postgres://u:hunter2#@db/x',
+      'postgres://u:hunter2?@db/x',
+    ]) {
+      expect(() => createDatabase({ url })).toThrow(expect.objectContaining(unreadable));
+      await expect(migrateAll(url)).rejects.toMatchObject(unreadable);
+    }
+    const url = new URL(empty.url);
+    url.password = '';
+    const withoutPassword = createDatabase({ url: url.href });
+    const missing = { code: 'DB_PASSWORD_MISSING' };
+    await expect(assertSchemaFits(withoutPassword.db)).rejects.toMatchObject(missing);
+    await expect(migrateAll(url.href)).rejects.toMatchObject(missing);
+    await withoutPassword.close();
+  });
+
   it('fit after migrateAll', async () => {
     await migrateAll(empty.url);
     await assertSchemaFits(database.db);

@@ -35,22 +35,22 @@ export async function createKey(
   if (name === '' || name.length > nameLengthMax) {
     throw new OrdersctlError('ORDERSCTL_USAGE', `a name has 1 to ${nameLengthMax} characters`);
   }
-  const { id, key } = await withDatabase(async ({ db }) => {
-    await assertSchemaFits(db);
-    return createApiKey(db, { tenantId, name });
-  });
+  const { id, key } = await withDatabase(({ db }) => createApiKey(db, { tenantId, name }));
   answer(output, options, { id, key, tenantId, name }, [
     key,
     `Key ${id} of tenant ${tenantId}. It is shown this once; store it now.`,
   ]);
 }
 
-/** A connection for one command. */
+/** A connection for one command, to a database that has been migrated. */
 export async function withDatabase<R>(use: (database: DatabaseHandle) => Promise<R>): Promise<R> {
   const { DATABASE_URL } = readDatabaseConfig();
   const database = createDatabase({ url: DATABASE_URL, poolMax: 1, applicationName: 'ordersctl' });
   try {
-    return await use(database).catch(unreachable);
+    await assertSchemaFits(database.db);
+    return await use(database);
+  } catch (error) {
+    return unreachable(error as Error);
   } finally {
     await database.close();
   }

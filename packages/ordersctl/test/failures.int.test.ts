@@ -18,6 +18,16 @@ describe('ordersctl as a process', () => {
     }
   });
 
+  it('says in one line that the URL of the database cannot be read, and does not show it', async () => {
+    const env = { DATABASE_URL: 'postgres://app:p/s3cret@db/orders' };
+    for (const args of [['migrate'], ['relay', 'dead-letters']]) {
+      const { status, err } = await ordersctl([...args, '--verbose'], env);
+      expect(status).toBe(1);
+      expect(err).toMatch(/^error: the database URL cannot be read.*\(DB_URL_INVALID\)\n/);
+      expect(err).not.toContain('s3cret');
+    }
+  });
+
   it('ends with status 2 when it is used wrongly', async () => {
     expect(await ordersctl(['migarte'])).toMatchObject({ status: 2, out: '' });
   });

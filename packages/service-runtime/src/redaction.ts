@@ -60,9 +60,9 @@ const isPlain = (value: object): boolean => {
 
 const isSecret = (name: string): boolean => secretNames.has(name.toLowerCase().replaceAll(/[-_]/g, ''));
 
-/** `postgres://user:password@host` without the password. */
+/** `postgres://user:password@host` without the password, up to the last `@`: a password may contain one. */
 const withoutCredentials = (text: string): string =>
-  text.includes('://') ? text.replaceAll(/(:\/\/[^\s:/@]*):[^\s/@]+@/g, `$1:${redacted}@`) : text;
+  text.includes('://') ? text.replaceAll(/(:\/\/[^\s:/@]*):\S+@/g, `$1:${redacted}@`) : text;
 
 function describeError(error: Error & { code?: unknown }, depth: number): Record<string, unknown> {
   return {

@@ -44,6 +44,8 @@ describe('createLogger', () => {
       },
       'planted',
     );
+    for (const password of [`${secret}@`, `p@${secret}`, `p/${secret}`, `:${secret}?`, `p#${secret}`])
+      logger.info({ target: `postgres://orders:${password}@db/orders` }, `postgres`);
     logger.child({ apiKey: secret }).info({}, 'bound');
     expect(lines.join()).not.toContain(secret);
     expect(JSON.parse(lines[0]!)).toMatchObject({
