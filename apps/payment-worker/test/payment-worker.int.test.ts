@@ -102,9 +102,13 @@ describe('payment-worker as a process', () => {
     return { orderId: created!.order.id, eventId: created!.event.id, correlationId: `correlation-${n}` };
   }
 
-  async function states(): Promise<string[]> {
-    const { rows } = await database.pool.query<{ state: string }>('SELECT state FROM orders ORDER BY id');
-    return rows.map((row) => row.state);
+  /** How many of these orders are PAID. */
+  async function paid(orders: readonly { orderId: string }[]): Promise<number> {
+    const { rowCount } = await database.pool.query(
+      `SELECT FROM orders WHERE state = 'PAID' AND id = ANY ($1)`,
+      [orders.map(({ orderId }) => orderId)],
+    );
+    return rowCount ?? 0;
   }
 
   const charges = async (orderId: string) =>
@@ -113,7 +117,7 @@ describe('payment-worker as a process', () => {
   it('accepts and charges an order, and its log says so with order, event and correlation id, and no secret', async () => {
     const worker = await startWorker();
     const ids = await placeOrder(1);
-    await expect.poll(states, { timeout: 20_000 }).toEqual(['PAID']);
+    await expect.poll(() => paid([ids]), { timeout: 20_000 }).toBe(1);
     expect(await charges(ids.orderId)).toHaveLength(1);
 
     const accepted = worker.logs.filter((line) => line.msg === 'order accepted for payment');
@@ -131,7 +135,7 @@ describe('payment-worker as a process', () => {
   it('SIGTERM while orders flow in and calls are in flight loses nothing: status 0, the calls recorded, the rest left for the next', async () => {
     await simulator.control({ latencyMs: 400 });
     const worker = await startWorker();
-    const placed = [];
+    const placed: { orderId: string }[] = [];
     for (let n = 2; n < 12; n++) placed.push(await placeOrder(n));
     await expect.poll(() => simulator.inFlight(), { timeout: 20_000, interval: 10 }).toBeGreaterThan(0);
     const stopping = worker.stop('SIGTERM');
@@ -147,7 +151,7 @@ describe('payment-worker as a process', () => {
 
     await simulator.control({ latencyMs: 20 });
     const next = await startWorker();
-    await expect.poll(states, { timeout: 30_000 }).toEqual([...placed, null].map(() => 'PAID'));
+    await expect.poll(() => paid(placed), { timeout: 30_000 }).toBe(placed.length);
     for (const { orderId } of placed) expect(await charges(orderId)).toHaveLength(1);
     expect(await next.stop('SIGTERM')).toEqual({ code: 0, signal: null });
   });

@@ -23,6 +23,8 @@ afterAll(() => simulator?.stop());
 beforeEach(async () => {
   await system().clear();
   await simulator.control({ mode: 'normal', latencyMs: 10 });
+  // Calls that their callers gave up on are still being worked on.
+  await expect.poll(() => simulator.inFlight(), { timeout: 10_000 }).toBe(0);
 });
 
 /** What the gateway's own books say of an order. */
@@ -96,7 +98,7 @@ describe('an unknown outcome', () => {
     await simulator.control({ latencyMs: 2 * callTimeoutMs });
     const orderId = await dueOrder();
     const executor = startExecutor(gateway);
-    await expect.poll(async () => (await stored(orderId)).attempts[0]?.permits, { timeout: 10_000 }).toBe(2);
+    await expect.poll(async () => (await stored(orderId)).attempts[0]?.permits).toBeGreaterThan(1);
     await becomes(orderId, 'PAID');
     await executor.stop();
     expect(await ledger(orderId)).toEqual(['captured']);

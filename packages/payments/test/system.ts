@@ -58,6 +58,10 @@ async function createSystem() {
   const database = createDatabase({ url: testDatabase.url, poolMax: 12, applicationName: 'payments' });
   const executors = new Set<PaymentExecutor>();
   const { db } = database;
+  async function stopAll() {
+    await Promise.all([...executors].map((executor) => executor.stop()));
+    executors.clear();
+  }
 
   return {
     ...database,
@@ -74,8 +78,17 @@ async function createSystem() {
       executor.start();
       return executor;
     },
+    /** Nothing of earlier tests is at work, due or leased any more. */
+    async clear() {
+      await stopAll();
+      await db
+        .updateTable('payments')
+        .set({ state: 'VOID' })
+        .where('state', 'in', ['DUE', 'WAIT', 'LEASED'])
+        .execute();
+    },
     async close() {
-      await Promise.all([...executors].map((executor) => executor.stop()));
+      await stopAll();
       await database.close();
       await testDatabase.drop();
     },
@@ -208,13 +221,6 @@ function protocolOf({ db }: DatabaseHandle) {
       .set({ next_at: new Date(0) })
       .where('state', '=', 'WAIT')
       .execute();
-  /** Nothing of earlier tests is due or leased any more. */
-  const clear = () =>
-    db
-      .updateTable('payments')
-      .set({ state: 'VOID' })
-      .where('state', 'in', ['DUE', 'WAIT', 'LEASED'])
-      .execute();
   /** Runs `work` while somebody holds the lock of this order’s payment. */
   const whileLocked = <R>(orderId: string, work: () => Promise<R>): Promise<R> =>
     inTransaction(db, async (tx) => {
@@ -222,7 +228,7 @@ function protocolOf({ db }: DatabaseHandle) {
       await tx.selectFrom('payments').select('id').where('order_id', '=', orderId).forUpdate().execute();
       return work();
     });
-  return { claim, claimed, record, sweeper, sweepOnce, loseLease, wakeAll, clear, whileLocked };
+  return { claim, claimed, record, sweeper, sweepOnce, loseLease, wakeAll, whileLocked };
 }
 
 /** What a test wants the gateway to say; the ledger stays inside. */
