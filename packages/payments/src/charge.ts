@@ -47,7 +47,7 @@ async function outcomeOf(
 ): Promise<AttemptOutcome | null> {
   if (claimed.action === 'send') return send(deps, claimed, claimedAtMs + claimed.callWithinMs);
 
-  const found = await deps.gateway.lookup(claimed.request.idempotencyKey).catch(thrown(deps, claimed));
+  const found = await deps.gateway.lookup(claimed.request).catch(thrown(deps, claimed));
   deps.logger.info(
     { ...fieldsOf(claimed), found: found.outcome },
     'asked the gateway what became of the key',

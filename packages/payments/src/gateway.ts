@@ -60,13 +60,13 @@ export interface GatewayCapabilities {
  *
  * Guarantee of the gateway behind it: within the lifetime of a key, requests with that key capture at most once.
  * Obligations of the adapter: it sends a request at most once per call, never retries by itself, ends every call
- * within `callDurationMaxMs`, reports `not-executed` only when that is certain, and does not throw for anything
- * the network or the gateway may do.
+ * within `callDurationMaxMs`, reports `not-executed` only when that is certain, takes no answer about another
+ * reference for one about this, and does not throw for anything the network or the gateway may do.
  */
 export interface Gateway {
   readonly capabilities: GatewayCapabilities;
   /** Asks for a charge. */
   charge(request: ChargeRequest): Promise<GatewayOutcome>;
-  /** Asks what became of a key; changes nothing. */
-  lookup(idempotencyKey: string): Promise<LookupOutcome>;
+  /** Asks what became of a request's key; changes nothing. */
+  lookup(request: Pick<ChargeRequest, 'idempotencyKey' | 'reference'>): Promise<LookupOutcome>;
 }

@@ -1,10 +1,19 @@
 import { Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import type { Captured, ChargeRequest, Declined, Gateway, GatewayOutcome, LookupOutcome } from './gateway.ts';
+import type {
+  Captured,
+  ChargeRequest,
+  Declined,
+  Gateway,
+  GatewayOutcome,
+  LookupOutcome,
+  Unknown,
+} from './gateway.ts';
 import type { Logger } from './logger.ts';
 import { silentLogger } from './logger.ts';
 
-const text = Type.String({ minLength: 1 });
+/** What of an answer is stored: short, and nothing that the database could not hold. */
+const text = Type.String({ pattern: '^[\\x20-\\x7e]{1,255}$' });
 const captureBody = Compile(
   Type.Object({
     status: Type.Literal('captured'),
@@ -30,6 +39,9 @@ const notFoundBody = Compile(Type.Object({ error: Type.Literal('not_found') }));
  */
 const refusals = new Set([400, 401, 403, 404, 405, 413, 414, 415]);
 
+/** An answer is a few hundred bytes; a larger one is not read to its end. */
+const answerBytesMax = 64 * 1024;
+
 /** An answer's status and its body, `undefined` when that is not JSON. */
 interface Answer {
   readonly status: number;
@@ -51,7 +63,25 @@ export function createHttpGateway(options: {
   async function exchange(path: string, init: RequestInit): Promise<Answer> {
     const signal = AbortSignal.timeout(options.timeoutMs);
     const response = await fetch(`${base}${path}`, { ...init, signal, redirect: 'manual' });
-    return { status: response.status, body: jsonOf(await response.text()) };
+    return { status: response.status, body: jsonOf(await textOf(response)) };
+  }
+
+  /** A capture or a decline in full; null for all else, an answer that says less than it should included. */
+  function knownOutcome({ status, body }: Answer, reference: string): Captured | Declined | Unknown | null {
+    if (status === 402 && declineBody.Check(body)) {
+      return { outcome: 'declined', kind: body.kind, code: body.code };
+    }
+    if (status !== 200 || !captureBody.Check(body)) return null;
+    const { chargeId, amountMinor, currency } = body;
+    if (body.reference !== reference) {
+      const fields = { orderId: reference, chargeId, answered: body.reference };
+      logger.error(
+        fields,
+        'the gateway answers with a charge of another order; the outcome is taken for open',
+      );
+      return { outcome: 'unknown', reason: 'a charge of another reference' };
+    }
+    return { outcome: 'captured', chargeId, amountMinor, currency };
   }
 
   async function charge(request: ChargeRequest): Promise<GatewayOutcome> {
@@ -62,7 +92,7 @@ export function createHttpGateway(options: {
         headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey },
         body: JSON.stringify({ reference, amountMinor, currency, paymentMethod }),
       });
-      const known = knownOutcome(answer);
+      const known = knownOutcome(answer, reference);
       if (known !== null) return known;
       if (answer.status === 429) return { outcome: 'not-executed', reason: 'rate limited (429)' };
       if (refusals.has(answer.status)) {
@@ -77,12 +107,15 @@ export function createHttpGateway(options: {
     }
   }
 
-  async function lookup(idempotencyKey: string): Promise<LookupOutcome> {
+  async function lookup({
+    idempotencyKey,
+    reference,
+  }: Pick<ChargeRequest, 'idempotencyKey' | 'reference'>): Promise<LookupOutcome> {
     try {
       const answer = await exchange(`/charges/${encodeURIComponent(idempotencyKey)}`, { method: 'GET' });
       // A 404 without the gateway's own words may come from anything on the way.
       if (answer.status === 404 && notFoundBody.Check(answer.body)) return { outcome: 'not-found' };
-      return knownOutcome(answer) ?? { outcome: 'unknown', reason: `answer ${answer.status}` };
+      return knownOutcome(answer, reference) ?? { outcome: 'unknown', reason: `answer ${answer.status}` };
     } catch (error) {
       return { outcome: 'unknown', reason: reasonOf(error) };
     }
@@ -95,16 +128,15 @@ export function createHttpGateway(options: {
   };
 }
 
-/** A capture or a decline in full; null for all else, an answer that says less than it should included. */
-function knownOutcome({ status, body }: Answer): Captured | Declined | null {
-  if (status === 200 && captureBody.Check(body)) {
-    const { chargeId, amountMinor, currency } = body;
-    return { outcome: 'captured', chargeId, amountMinor, currency };
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > answerBytesMax) throw new Error('the answer is too large');
+    chunks.push(chunk);
   }
-  if (status === 402 && declineBody.Check(body)) {
-    return { outcome: 'declined', kind: body.kind, code: body.code };
-  }
-  return null;
+  return Buffer.concat(chunks).toString();
 }
 
 function jsonOf(body: string): unknown {

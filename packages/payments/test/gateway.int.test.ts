@@ -31,7 +31,7 @@ const gateway = (): Gateway => {
   return {
     capabilities: adapter().capabilities,
     charge: (request) => adapter().charge(request),
-    lookup: (key) => adapter().lookup(key),
+    lookup: (request) => adapter().lookup(request),
   };
 };
 

@@ -40,7 +40,7 @@ const captureOf = (change: object = {}) =>
     chargeId: 'ch_1',
     amountMinor: 500,
     currency: 'EUR',
-    reference: 'o',
+    reference: request.reference,
     ...change,
   });
 
@@ -54,7 +54,7 @@ describe('the HTTP gateway', () => {
       response.writeHead(200).end(captureOf());
     });
     await gateway.charge(request);
-    await gateway.lookup(request.idempotencyKey);
+    await gateway.lookup(request);
     const { idempotencyKey, ...body } = request;
     expect(seen).toEqual([
       ['POST', '/charges', idempotencyKey],
@@ -66,10 +66,19 @@ describe('the HTTP gateway', () => {
   it.each([
     [200, captureOf(), 'captured'],
     [200, captureOf({ chargeId: '' }), 'unknown'],
+    [200, captureOf({ chargeId: 'ch_\u0000' }), 'unknown'],
+    [200, captureOf({ chargeId: 'c'.repeat(256) }), 'unknown'],
+    [200, captureOf({ chargeId: 1 }), 'unknown'],
     [200, captureOf({ amountMinor: 0.5 }), 'unknown'],
+    [200, captureOf({ currency: 'E\u0000R' }), 'unknown'],
+    [200, captureOf({ reference: 7 }), 'unknown'],
+    [200, captureOf({ reference: 'r'.repeat(256) }), 'unknown'],
+    [200, captureOf({ reference: 'order-2' }), 'unknown'],
+    [200, captureOf({ more: 'x'.repeat(70_000) }), 'unknown'],
     [200, '<html>', 'unknown'],
     [402, '{"status":"declined","code":"c","kind":"soft"}', 'declined'],
     [402, '{"status":"declined","code":"c","kind":"other"}', 'unknown'],
+    [402, '{"status":"declined","code":"\\u0000","kind":"soft"}', 'unknown'],
     [409, '{"error":"in_progress"}', 'unknown'],
     [422, '{"error":"key_reused"}', 'unknown'],
     [302, '', 'unknown'],
@@ -90,6 +99,16 @@ describe('the HTTP gateway', () => {
     expect(errors).toEqual([{ orderId: 'order-1', idempotencyKey: '0190-a:1', status: 401 }]);
   });
 
+  it('a charge of another order is never taken for this one’s, and is told as an error', async () => {
+    const errors: object[] = [];
+    const gateway = await gatewayThat(answering(200, captureOf({ reference: 'order-2' })), errors);
+    const open = { outcome: 'unknown', reason: 'a charge of another reference' };
+    expect(await gateway.charge(request)).toEqual(open);
+    expect(await gateway.lookup(request)).toEqual(open);
+    expect(errors).toHaveLength(2);
+    expect(errors[0]).toEqual({ orderId: 'order-1', chargeId: 'ch_1', answered: 'order-2' });
+  });
+
   it('a connection that is reset, cut short or silent is unknown', async () => {
     const listeners: RequestListener[] = [
       (incoming) => void incoming.socket.resetAndDestroy(),
@@ -102,18 +121,18 @@ describe('the HTTP gateway', () => {
     for (const listener of listeners) {
       const gateway = await gatewayThat(listener);
       expect(await gateway.charge(request)).toMatchObject({ outcome: 'unknown' });
-      expect(await gateway.lookup('k')).toMatchObject({ outcome: 'unknown' });
+      expect(await gateway.lookup(request)).toMatchObject({ outcome: 'unknown' });
       server?.closeAllConnections();
       server?.close();
     }
   });
 
   it('only the gateway’s own words mean "not found"', async () => {
-    expect(await (await gatewayThat(answering(404, '{"error":"not_found"}'))).lookup('k')).toEqual({
+    expect(await (await gatewayThat(answering(404, '{"error":"not_found"}'))).lookup(request)).toEqual({
       outcome: 'not-found',
     });
     server?.close();
-    expect(await (await gatewayThat(answering(404, 'nginx'))).lookup('k')).toMatchObject({
+    expect(await (await gatewayThat(answering(404, 'nginx'))).lookup(request)).toMatchObject({
       outcome: 'unknown',
     });
   });

@@ -250,7 +250,7 @@ export function scriptedGateway(script: {
     charged,
     asked,
     charge: async (request) => script.charge(request, charged.push(request)),
-    lookup: async (key) =>
+    lookup: async ({ idempotencyKey: key }) =>
       (script.lookup ?? (() => ({ outcome: 'not-found' }) as const))(key, asked.push(key)),
   };
 }
