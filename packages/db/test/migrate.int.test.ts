@@ -68,10 +68,24 @@ describe('migrateAll', () => {
   });
 
   it('applies a later migration of a library although the product’s have run and there are rows', async () => {
-    await migrateAll(url);
+    // What the very first release had, in use.
+    const first = migrationSets.map((set) => {
+      const [name, migration] = Object.entries(set.migrations).sort()[0] as [string, never];
+      return { ...set, migrations: { [name]: migration } };
+    });
+    await migrateAll(url, { sets: first });
     const database = createDatabase({ url });
     await database.db.insertInto('orders').values(orderRow()).execute();
     await database.close();
+    await query(`
+      INSERT INTO outbox (id, bucket, topic, key, type, aggregatetype, aggregateid, payload, published_at)
+      SELECT gen_random_uuid(), n, 'orders.events', 'k', 't', 'order', n::text, '{}', CASE n WHEN 1 THEN now() END
+      FROM generate_series(1, 2) AS n`);
+    await query(`INSERT INTO processed_events (event_id, worker_id) VALUES ('e', 'w')`);
+    await query(`INSERT INTO dead_letter_events (event_id, worker_id, reason) VALUES ('e', 'w', 'r')`);
+    const isFirst = ({ set, migration }: (typeof all)[number]) =>
+      first.some(({ name, migrations }) => name === set && migration in migrations);
+    expect(await migrateAll(url)).toEqual({ applied: all.filter((one) => !isFirst(one)), newer: [] });
 
     const sets = withLater('outbox', 'ALTER TABLE outbox ADD COLUMN priority int NOT NULL DEFAULT 7');
     expect(await migrateAll(url, { sets })).toEqual({
@@ -79,7 +93,16 @@ describe('migrateAll', () => {
       newer: [],
     });
     expect(await query('SELECT count(*)::int AS orders FROM orders')).toEqual([{ orders: 1 }]);
-    expect(await query('SELECT priority FROM outbox')).toEqual([]);
+    expect(
+      await query('SELECT bucket, priority, published_at IS NULL AS waits FROM outbox ORDER BY seq'),
+    ).toEqual([
+      { bucket: 1, priority: 7, waits: false },
+      { bucket: 2, priority: 7, waits: true },
+    ]);
+    expect(await query('SELECT event_id FROM processed_events')).toEqual([{ event_id: 'e' }]);
+    expect(await query('SELECT event_id, state FROM dead_letter_events')).toEqual([
+      { event_id: 'e', state: 'DEAD' },
+    ]);
   });
 
   it('leaves a database that a newer program has migrated as it is', async () => {

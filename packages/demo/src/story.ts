@@ -1,6 +1,6 @@
 import { type LogLine, waitFor } from '@orders/dev-stack';
 import type { Narrator } from './narrator.ts';
-import { groupCaughtUp, headerOf, readTopic, redeliver } from './records.ts';
+import { groupCaughtUp, headerOf, readTopic, redeliver, type TopicRecord } from './records.ts';
 import type { SystemService } from './services.ts';
 import type { System } from './system.ts';
 
@@ -70,9 +70,17 @@ async function theSameRecordAgain(system: System, worker: SystemService, orderId
   const exit = await worker.stop('SIGTERM');
   tell.check('the worker drained and ended with status 0', exit.code === 0);
   await redeliver(kafkaBrokers, topic, created);
+  tell.say('no worker runs, and the record is put there a third time; then a worker starts again');
   const restarted = await system.startWorker(impatient);
   await groupCaughtUp(kafkaBrokers, topic, consumerGroup);
 
+  const again = (await readTopic(kafkaBrokers, topic)).filter((record) => sameId(record, created));
+  const inbox = await rows(system, 'processed_events', orderId);
+  tell.rows('processed_events', inbox);
+  tell.check(
+    'the record is on the topic three times, and in the inbox once',
+    again.length === 3 && inbox.length === 1,
+  );
   const order = await showOrder(system, orderId, tell);
   tell.check('state and version are unchanged', order.state === 'PAID' && order.version === 3);
   tell.check('the gateway’s ledger still holds one charge', (await captured(system, orderId)) === 1);
@@ -136,6 +144,9 @@ async function aWorkerKilledDuringTheCall(
   tell.check('it was charged once', (await captured(system, body.id)) === 1);
 }
 
+const sameId = (one: TopicRecord, other: TopicRecord): boolean =>
+  headerOf(one, 'ce_id') === headerOf(other, 'ce_id');
+
 const linesAbout = (service: SystemService, orderId: string): LogLine[] =>
   service.logs.filter((line) => JSON.stringify(line).includes(orderId));
 
@@ -148,6 +159,8 @@ const queries = {
     'select version, type, event_id, occurred_at from order_events where order_id = $1 order by version',
   outbox:
     'select seq, type, bucket, created_at, published_at from outbox where aggregateid = $1 order by seq',
+  processed_events: `select i.event_id, i.worker_id, i."partition", i."offset", i.processed_at
+    from processed_events i join order_events e on e.event_id::text = i.event_id where e.order_id = $1`,
   payment_attempts: `select a.n, a.idempotency_key, a.state, a.permits, a.decline_code
     from payment_attempts a join payments p on p.id = a.payment_id where p.order_id = $1 order by a.n`,
   dead_letter_events: `select d.worker_id, d.event_id, d.reason, d.failed_at

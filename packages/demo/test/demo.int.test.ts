@@ -36,7 +36,7 @@ describe('the demo', () => {
   }, async () => {
     const { output, exited } = startDemo('--json');
     const status = await exited;
-    expect(output.stderr).toContain('All 15 checks hold.');
+    expect(output.stderr).toContain('All 16 checks hold.');
     expect(status).toBe(0);
     const { ok, failure, checked } = JSON.parse(output.stdout);
     expect({ ok, failure }).toEqual({ ok: true, failure: null });

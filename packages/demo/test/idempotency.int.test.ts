@@ -16,7 +16,7 @@ async function createdRecord(system: System, orderId: string) {
 describe('Test 2: Idempotency', () => {
   const system = useSystem();
 
-  it('the same event again, three times and after a restart, has one effect: same version, one charge', async () => {
+  it('one worker given the same event again, four times and across a restart: one effect, same version, one charge', async () => {
     const { kafkaBrokers, topic, consumerGroup } = system();
     const worker = await system().startWorker({ env: fastWorker });
     const { id } = (await system().placeOrder()).body;
@@ -37,7 +37,7 @@ describe('Test 2: Idempotency', () => {
     await restarted.stop();
   });
 
-  it('the same events delivered concurrently to two workers have one effect each', async () => {
+  it('two workers given the same events at the same time: one effect each, same version, one charge', async () => {
     const { kafkaBrokers, topic } = system();
     const ids: string[] = [];
     for (let i = 0; i < 10; i++) ids.push((await system().placeOrder({ customerId: `twice-${i}` })).body.id);

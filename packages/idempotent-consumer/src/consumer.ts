@@ -88,12 +88,15 @@ const defaults = {
   stopTimeoutMs: 10_000,
 };
 
+/** From this try of a chunk on somebody should look: with the default backoff about 20 s have gone by. */
+const loudFrom = 10;
+
 /**
  * An idempotent consumer: every event is handled once in effect, however often it is delivered.
  *
  * A chunk of records is accepted in one transaction (see {@link acceptChunk}); only when that is committed are its
  * offsets. An event that fails for good becomes a dead letter and its neighbours do not notice. A chunk that cannot
- * be accepted for now is tried again for ever, with a growing delay and a log line each time.
+ * be accepted for now is tried again for ever, with a growing delay and a log line each time, an error in the end.
  * @throws ConsumerError `CONSUMER_OPTION_INVALID`
  */
 export function createConsumer<E, Tx extends ConsumerTransaction>(
@@ -140,8 +143,11 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   async function waitAfter(error: unknown, attempt: number, chunk: RecordChunk): Promise<void> {
     const delayMs = fullJitterMs(attempt, { baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs });
     const entry = { ...placeOf(chunk), attempt, delayMs, err: error };
-    if (isTransient(error)) logger.warn(entry, 'chunk not accepted for now, trying again');
-    else logger.error(entry, 'chunk cannot be accepted, through no fault of its events; trying again');
+    if (!isTransient(error)) {
+      logger.error(entry, 'chunk cannot be accepted, through no fault of its events; trying again');
+    } else if (attempt >= loudFrom) {
+      logger.error(entry, 'chunk not accepted for long, its partition waits; trying again');
+    } else logger.warn(entry, 'chunk not accepted for now, trying again');
     // Ends early, without an error, when it becomes pointless to wait.
     await sleep(delayMs, undefined, { signal: chunk.signal }).catch(() => undefined);
   }

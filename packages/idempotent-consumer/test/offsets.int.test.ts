@@ -37,7 +37,7 @@ describe('accept, then resolve', () => {
         if (!isHealed) throw serializationFailure();
       },
     });
-    await expect.poll(() => consumer.counts().retries, soon).toBeGreaterThan(2);
+    await expect.poll(() => consumer.counts().retries, soon).toBeGreaterThan(10);
     expect(await committedOffset(groupId, topic)).toBe(-1);
     expect(await db().inboxRows(workerId)).toEqual([]);
     expect(consumer.isHealthy()).toBe(true);
@@ -50,6 +50,11 @@ describe('accept, then resolve', () => {
     expect(warnings[0]).toMatchObject({
       message: 'chunk not accepted for now, trying again',
       fields: { topic, partition: 0, firstOffset: '0', records: 2, attempt: 1 },
+    });
+    const errors = logger.entries.filter((entry) => entry.level === 'error');
+    expect(errors[0]).toMatchObject({
+      message: 'chunk not accepted for long, its partition waits; trying again',
+      fields: { topic, attempt: 10 },
     });
   });
 

@@ -33,7 +33,7 @@ export interface PaymentExecutor {
   isHealthy(): boolean;
 }
 
-/** Without a successful look for so long it does not count as healthy. */
+/** Without a successful look for so long, and the wait before it, it does not count as healthy. */
 const healthyWithinMs = 30_000;
 
 /**
@@ -108,7 +108,9 @@ export function createPaymentExecutor(
     stop,
     wake: bell.ring,
     isHealthy: () =>
-      loops !== undefined && !stopping.signal.aborted && performance.now() - lastTurnAtMs < healthyWithinMs,
+      loops !== undefined &&
+      !stopping.signal.aborted &&
+      performance.now() - lastTurnAtMs < healthyWithinMs + pollIntervalMs,
   };
 }
 

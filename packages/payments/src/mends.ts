@@ -36,8 +36,18 @@ export interface Mended {
 /** Of each kind, per sweep; the next sweep goes on behind them. */
 export const sweepBatchMax = 100;
 
+/** What every finding says, and log lines about it. */
+export interface Found {
+  readonly orderId: string;
+  readonly correlationId: string;
+  readonly eventId: string;
+  readonly paymentId?: string;
+  /** The open or won attempt; null if there is none. */
+  readonly n?: number | null;
+}
+
 /** Something to be looked for and mended. `keyOf` orders what is found of a kind. */
-export interface Kind<F extends { readonly orderId: string }> {
+export interface Kind<F extends Found> {
   readonly counter: keyof Mended;
   readonly what: string;
   find(deps: SweepDeps, after: string): Promise<F[]>;
@@ -47,13 +57,7 @@ export interface Kind<F extends { readonly orderId: string }> {
 }
 
 /** A payment as it was found. */
-interface Finding {
-  readonly orderId: string;
-  readonly paymentId: string;
-  readonly eventId: string;
-  readonly correlationId: string;
-  /** The open or won attempt; null if there is none. */
-  readonly n: number | null;
+interface Finding extends Required<Found> {
   readonly token: number;
 }
 

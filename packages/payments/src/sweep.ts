@@ -2,6 +2,7 @@ import { inTransaction } from '@orders/db';
 import {
   cancelledPayments,
   expiredLeases,
+  type Found,
   type Kind,
   lostEvents,
   type Mended,
@@ -23,6 +24,14 @@ export interface Sweeper {
   sweep(signal?: AbortSignal): Promise<Swept>;
 }
 
+const idsOf = ({ orderId, eventId, correlationId, paymentId, n }: Found) => ({
+  orderId,
+  eventId,
+  correlationId,
+  paymentId,
+  n,
+});
+
 const firstKey = '00000000-0000-0000-0000-000000000000';
 
 /**
@@ -33,7 +42,7 @@ const firstKey = '00000000-0000-0000-0000-000000000000';
 export function createSweeper(deps: SweepDeps): Sweeper {
   const afterOf = new Map<string, string>();
 
-  async function sweepKind<F extends { readonly orderId: string }>(kind: Kind<F>, signal?: AbortSignal) {
+  async function sweepKind<F extends Found>(kind: Kind<F>, signal?: AbortSignal) {
     if (signal?.aborted) return { mended: 0, more: false };
     let mended = 0;
     const after = afterOf.get(kind.counter) ?? firstKey;
@@ -49,7 +58,7 @@ export function createSweeper(deps: SweepDeps): Sweeper {
     return { mended, more: isFull && mended > 0 };
   }
 
-  async function find<F extends { readonly orderId: string }>(kind: Kind<F>, after: string): Promise<F[]> {
+  async function find<F extends Found>(kind: Kind<F>, after: string): Promise<F[]> {
     try {
       return await kind.find(deps, after);
     } catch (err) {
@@ -59,13 +68,16 @@ export function createSweeper(deps: SweepDeps): Sweeper {
   }
 
   /** In a transaction of its own: one that cannot be mended must not keep the others from it. */
-  async function mend<F extends { readonly orderId: string }>(kind: Kind<F>, finding: F): Promise<boolean> {
+  async function mend<F extends Found>(kind: Kind<F>, finding: F): Promise<boolean> {
     try {
       if (!(await inTransaction(deps.db, (tx) => kind.mend(tx, deps, finding)))) return false;
-      deps.logger.warn(finding, `swept: ${kind.what}`);
+      deps.logger.warn(idsOf(finding), `swept: ${kind.what}`);
       return true;
     } catch (err) {
-      deps.logger.error({ ...finding, err }, `could not sweep: ${kind.what}; a later sweep tries again`);
+      deps.logger.error(
+        { ...idsOf(finding), err },
+        `could not sweep: ${kind.what}; a later sweep tries again`,
+      );
       return false;
     }
   }

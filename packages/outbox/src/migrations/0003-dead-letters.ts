@@ -119,7 +119,10 @@ const finishFunction = [
     $$`,
 ];
 
-/** Expand. */
+/**
+ * Expand: writers of before go on as they are. A relay of before does not know `held_at` and would publish held rows
+ * before their turn; there are none until a relay of this release makes the first, so end the old relays before that.
+ */
 export const createDeadLetters: readonly string[] = [
   ...heldRows,
   ...tables,
