@@ -12,7 +12,7 @@ export interface IntakeRequest {
   readonly route: string;
   readonly idempotencyKey: string;
   readonly fingerprint: string;
-  /** Aborted when the client has been told that we gave up: then nothing is committed any more. */
+  /** Aborted when the client has been told that we gave up: then no commit begins any more. */
   readonly signal: AbortSignal;
 }
 
