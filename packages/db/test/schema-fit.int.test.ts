@@ -41,16 +41,7 @@ describe('schema and program', () => {
     });
   });
 
-  it('an unreadable URL, or one without the password that is asked for, is said in words, and not shown', async () => {
-    const unreadable = { code: 'DB_URL_INVALID', message: expect.not.stringContaining('hunter2') };
-    for (const url of [
-      'postgres://u:hunter2/@db/x',
-      'postgres://u:hunter2#@db/x',
-      'postgres://u:hunter2?@db/x',
-    ]) {
-      expect(() => createDatabase({ url })).toThrow(expect.objectContaining(unreadable));
-      await expect(migrateAll(url)).rejects.toMatchObject(unreadable);
-    }
+  it('that a URL lacks the password which the server asks for is said in words', async () => {
     const url = new URL(empty.url);
     url.password = '';
     const withoutPassword = createDatabase({ url: url.href });

@@ -16,7 +16,7 @@ afterEach(() => {
   server?.close();
 });
 
-async function gatewayThat(listener: RequestListener, errors: object[] = []) {
+async function gatewayThat(listener: RequestListener, errors: object[] = [], timeoutMs = 20_000) {
   server = createServer(listener);
   const listening = server;
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
@@ -28,7 +28,7 @@ async function gatewayThat(listener: RequestListener, errors: object[] = []) {
     warn: quiet,
     error: (fields: object) => void errors.push(fields),
   };
-  return createHttpGateway({ url, timeoutMs: 300, logger });
+  return createHttpGateway({ url, timeoutMs, logger });
 }
 const answering =
   (status: number, body: string): RequestListener =>
@@ -119,7 +119,7 @@ describe('the HTTP gateway', () => {
       () => undefined,
     ];
     for (const listener of listeners) {
-      const gateway = await gatewayThat(listener);
+      const gateway = await gatewayThat(listener, [], 500);
       expect(await gateway.charge(request)).toMatchObject({ outcome: 'unknown' });
       expect(await gateway.lookup(request)).toMatchObject({ outcome: 'unknown' });
       server?.closeAllConnections();
