@@ -72,6 +72,8 @@ it('acknowledges nothing while the broker cannot be reached, and goes on by itse
   expect(values[0]).toBe('1');
   expect(values.at(-1)).toBe('3');
   await publisher.disconnect();
+  const over = { acknowledged: false, error: { code: 'OUTBOX_PUBLISHER_DISCONNECTED' } };
+  expect(await publisher.publish([record(4)])).toMatchObject([over]);
 });
 
 it('an answer that is lost loses no record: what is acknowledged is on the topic, and its neighbours too', async () => {

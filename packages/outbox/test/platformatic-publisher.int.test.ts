@@ -44,4 +44,6 @@ it('acknowledges nothing while the broker cannot be reached, and takes another p
   expect(await publisher.publish([record])).toEqual([{ acknowledged: true }]);
   expect((await readTopic(topic)).map(({ value }) => String(value))).toEqual(['1']);
   await publisher.disconnect();
+  const over = { acknowledged: false, error: { code: 'OUTBOX_PUBLISHER_DISCONNECTED' } };
+  expect(await publisher.publish([record])).toMatchObject([over]);
 });

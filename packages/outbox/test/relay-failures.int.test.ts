@@ -32,6 +32,13 @@ afterAll(async () => {
 
 const untilPublished = (topic: string) => expect.poll(() => database.unpublished(topic), poll).toBe(0);
 
+/** The codes of the errors that a relay has logged. */
+function codesLogged() {
+  const warn = vi.fn();
+  const codes = () => warn.mock.calls.map(([{ err }]) => err?.code);
+  return { logger: { debug() {}, info() {}, warn, error() {} }, codes };
+}
+
 describe('a topic that fails', () => {
   it('is tried for ever, and seen, and holds up neither other topics nor other buckets', async () => {
     const [good, missing] = [await openTestTopic('good', { partitions: 2 }), uniqueName('missing')];
@@ -88,11 +95,14 @@ describe('a topic that fails', () => {
     const topic = await openTestTopic('silent');
     const { publisher, after } = publisherWithDoors(kafkajs);
     after.shut();
-    const relay = await start(database.pool, publisher, { publishTimeoutMs: 100, backoffMaxMs: 100 });
+    const { logger, codes } = codesLogged();
+    const quick = { publishTimeoutMs: 100, backoffMaxMs: 100 };
+    const relay = await start(database.pool, publisher, quick, logger);
     await database.add(eventsFor(topic, 5, 1));
     await expect
       .poll(() => relay.status().parked[0]?.lastError ?? '', poll)
       .toContain('no answer from the publisher within 100 ms');
+    expect(codes()).toContain('OUTBOX_PUBLISH_TIMEOUT');
     expect(await database.unpublished(topic)).toBe(5);
     after.open();
     await untilPublished(topic);
@@ -102,11 +112,13 @@ describe('a topic that fails', () => {
   it('a publisher that answers for too few records acknowledges none', async () => {
     const topic = uniqueName('short');
     const publisher: Publisher = { ...kafkajs, publish: async () => [{ acknowledged: true }] };
-    const relay = await start(database.pool, publisher);
+    const { logger, codes } = codesLogged();
+    const relay = await start(database.pool, publisher, {}, logger);
     await database.add(eventsFor(topic, 2, 1));
     await expect
       .poll(() => relay.status().parked[0]?.lastError ?? '', poll)
       .toContain('1 results for 2 records');
+    expect(codes()).toContain('OUTBOX_PUBLISHER_BROKE_CONTRACT');
     expect(await database.unpublished(topic)).toBe(2);
     await relay.stop();
     await database.pool.query('UPDATE outbox SET published_at = now() WHERE topic = $1', [topic]);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import {
   createRelay,
+  type Logger,
   type OutboundRecord,
   type PoolLike,
   type Publisher,
@@ -79,8 +80,14 @@ export function poolWithDoors(pool: PoolLike) {
 export function relays() {
   const started: Relay[] = [];
   return {
-    async start(pool: PoolLike, publisher: Publisher, options: RelayOptions = {}): Promise<Relay> {
-      const relay = createRelay({ pool, publisher }, { ...fastLease, drainTimeoutMs: 2000, ...options });
+    async start(
+      pool: PoolLike,
+      publisher: Publisher,
+      options: RelayOptions = {},
+      logger?: Logger,
+    ): Promise<Relay> {
+      const deps = { pool, publisher, ...(logger && { logger }) };
+      const relay = createRelay(deps, { ...fastLease, drainTimeoutMs: 2000, ...options });
       started.push(relay);
       await relay.start();
       return relay;
