@@ -1,4 +1,4 @@
-import { assertSchemaFits, createDatabase } from '@orders/db';
+import { createDatabase } from '@orders/db';
 import {
   adoptRestoredOutbox,
   type OutboxStatus,
@@ -12,31 +12,22 @@ import { withDatabase } from './database-commands.ts';
 import { OrdersctlError } from './errors.ts';
 import { answer, type CommonOptions, type Output } from './output.ts';
 
-type Pool = Parameters<Parameters<typeof withDatabase>[0]>[0]['pool'];
-
-/** The outbox of a database that has what this release needs. */
-const withOutbox = <R>(use: (pool: Pool) => Promise<R>): Promise<R> =>
-  withDatabase(async ({ db, pool }) => {
-    await assertSchemaFits(db);
-    return use(pool);
-  });
-
 /** `ordersctl relay status` */
 export async function showStatus(output: Output, options: CommonOptions): Promise<void> {
-  const status = await withOutbox((pool) => outboxStatus(pool));
+  const status = await withDatabase(({ pool }) => outboxStatus(pool));
   answer(output, options, status, statusLines(status));
 }
 
 /** `ordersctl relay pause` */
 export async function pause(output: Output, options: CommonOptions & { reason?: string }): Promise<void> {
   const { reason = '' } = options;
-  const paused = await withOutbox((pool) => pauseRelays(pool, { reason }));
+  const paused = await withDatabase(({ pool }) => pauseRelays(pool, { reason }));
   answer(output, options, { paused }, [pausedLine(paused)]);
 }
 
 /** `ordersctl relay resume` */
 export async function resume(output: Output, options: CommonOptions): Promise<void> {
-  const ended = await withOutbox((pool) => resumeRelays(pool));
+  const ended = await withDatabase(({ pool }) => resumeRelays(pool));
   answer(output, options, { paused: null, ended }, [ended === null ? 'not paused' : 'resumed']);
 }
 
@@ -45,7 +36,7 @@ export async function adoptRestored(
   output: Output,
   options: CommonOptions & { yes?: boolean },
 ): Promise<void> {
-  const { isRestored } = await withOutbox((pool) => outboxStatus(pool));
+  const { isRestored } = await withDatabase(({ pool }) => outboxStatus(pool));
   if (!isRestored) {
     const line = 'nothing to adopt: this outbox was not restored from another server';
     return answer(output, options, { adopted: false }, [line]);
