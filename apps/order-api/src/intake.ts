@@ -1,5 +1,5 @@
 import { type Database, inTransaction, type Tx } from '@orders/db';
-import type { OrderEventData } from '@orders/events';
+import { type OrderEventData, partitionKey } from '@orders/events';
 import type { NewOrder, Order, OrderLifecycle } from '@orders/order-lifecycle';
 import type { Outbox } from '@orders/outbox';
 import { type Kysely, sql } from 'kysely';
@@ -65,7 +65,7 @@ export function createIntake(deps: {
       const result = await inTransaction(db, (tx) => takeInTransaction(tx, request));
       if (result.outcome === 'accepted') {
         crashPoint('api.order.after-commit');
-        outbox.wake();
+        outbox.wake(partitionKey(result.order));
       }
       return result;
     },

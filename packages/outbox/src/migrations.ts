@@ -3,6 +3,7 @@ import { createDeadLetters } from './migrations/0003-dead-letters.ts';
 import { addRetention } from './migrations/0004-retention.ts';
 import { addReads } from './migrations/0005-reads.ts';
 import { addPause } from './migrations/0006-pause.ts';
+import { addStatements } from './migrations/0007-statements.ts';
 import { quoteIdentifier } from './postgres.ts';
 import { type RawQuery, rawQuery } from './transaction.ts';
 
@@ -29,6 +30,7 @@ const migrations: Readonly<Record<string, readonly string[]>> = {
   '0004-retention': addRetention,
   '0005-reads': addReads,
   '0006-pause': addPause,
+  '0007-statements': addStatements,
 };
 
 /** Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default. */

@@ -19,8 +19,10 @@ export interface Outbox {
   /**
    * Tells the relays that events have been committed; call it after the commit. Returns at once, never throws, and
    * may be forgotten: that costs one poll interval of the relay. Does nothing without a pool.
+   * @param keys of the events (`key`, not `orderingKey`): the relays look there only, which costs them a fraction;
+   * without keys they look everywhere
    */
-  wake(): void;
+  wake(keys?: string | readonly string[]): void;
   /** Looks at the outbox; see {@link outboxStatus}. Needs a pool. @throws OutboxError `OUTBOX_OPTION_INVALID` */
   status(options?: Pick<OutboxStatusOptions, 'countMax'>): Promise<OutboxStatus>;
   /** Sends a wake-up that is still due, and sends no more. */
@@ -31,7 +33,7 @@ export interface Outbox {
 export interface OutboxOptions {
   /** Connections for {@link Outbox.wake} and {@link Outbox.status}; `add` uses the caller's transaction. */
   readonly pool?: Pick<PoolLike, 'query'>;
-  /** Wake-ups within this time become one (5). */
+  /** After a wake-up, those asked for within this time become one (1). */
   readonly wakeDebounceMs?: number;
   /** Schema of the tables; else `search_path` decides. */
   readonly schema?: string;
@@ -50,11 +52,11 @@ export interface OutboxOptions {
 export function createOutbox(options: OutboxOptions = {}): Outbox {
   const { recordBytesMax = 900_000 } = options;
   const names = outboxNames(options.schema);
-  const insert = insertInto(names.outbox);
+  const insert = `SELECT ${names.add}($1, $2, $3, $4, $5, $6, $7, $8, $9) WHERE ${inTransactionSql}`;
   const wake = createWake({
     pool: options.pool,
     channel: names.channel,
-    debounceMs: options.wakeDebounceMs ?? 5,
+    debounceMs: options.wakeDebounceMs ?? 1,
     logger: options.logger ?? silentLogger,
   });
 
@@ -74,19 +76,6 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   }
 
   return { add, wake: wake.wake, status, close: wake.close };
-}
-
-/** One statement however many events; inserts all of them or, outside a transaction, none. */
-function insertInto(table: string): string {
-  return `INSERT INTO ${table}
-       (id, bucket, topic, key, type, aggregatetype, aggregateid, payload, value, headers)
-     SELECT id, get_byte(sha256(convert_to(key, 'UTF8')), 0) % 64, topic, key, type, aggregatetype, aggregateid,
-            payload::jsonb, value, headers::jsonb
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
-                 $9::text[])
-       WITH ORDINALITY AS e (id, topic, key, type, aggregatetype, aggregateid, payload, value, headers, n)
-     WHERE ${inTransactionSql}
-     ORDER BY n`;
 }
 
 const valuesOf = (rows: readonly OutboxColumns[]): unknown[] => [

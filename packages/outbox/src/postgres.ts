@@ -34,7 +34,9 @@ export interface OutboxNames {
   readonly finishRedrives: string;
   readonly parked: string;
   readonly pause: string;
+  readonly add: string;
   readonly read: string;
+  readonly mark: string;
   readonly unpark: string;
   readonly advanceLowWater: string;
   readonly backlog: string;
@@ -59,7 +61,9 @@ export function outboxNames(schema?: string): OutboxNames {
     finishRedrives: `${prefix}outbox_finish_redrives`,
     parked: `${prefix}outbox_parked`,
     pause: `${prefix}outbox_pause`,
+    add: `${prefix}outbox_add`,
     read: `${prefix}outbox_read`,
+    mark: `${prefix}outbox_mark`,
     unpark: `${prefix}outbox_unpark`,
     advanceLowWater: `${prefix}outbox_advance_low_water`,
     backlog: `${prefix}outbox_backlog`,
@@ -70,5 +74,5 @@ export function outboxNames(schema?: string): OutboxNames {
 /** As an SQL identifier. */
 export const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-/** What a notification on the channel asks for. */
+/** What a notification on the channel asks for; `events` may be followed by the numbers of buckets. */
 export const wakeFor = { events: 'events', lease: 'lease' } as const;

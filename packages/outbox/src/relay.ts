@@ -10,14 +10,13 @@ import { createHeldRows } from './relay/held-rows.ts';
 import { createLanes } from './relay/lanes.ts';
 import { createLeaseStore } from './relay/lease-store.ts';
 import { startLoop } from './relay/loop.ts';
-import { createLowWaterMark } from './relay/low-water.ts';
+import { createMarks } from './relay/marks.ts';
 import { type RelayOptions, type RelaySettings, relaySettings } from './relay/options.ts';
 import { createOutboxRows } from './relay/outbox-rows.ts';
 import type { ParkedTopic } from './relay/parked-topics.ts';
-import { createPartitionKeeper } from './relay/partition-keeper.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
 import type { RelayCounts } from './relay/publishing.ts';
-import { startStatusLoop } from './relay/status-loop.ts';
+import { startUpkeep } from './relay/upkeep.ts';
 import { startWakeListener } from './relay/wake-listener.ts';
 
 /** What a relay needs; it connects to nothing else and closes none of it. */
@@ -127,6 +126,9 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   return { start, stop, pause, resume, status, isHealthy };
 }
 
+/** Short against what a publish takes under load, when it matters. */
+const markCollectMs = 5;
+
 type Run = Awaited<ReturnType<typeof startRun>>;
 
 async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayCounts) {
@@ -154,7 +156,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     step: async () => {
       const waitMs = await round();
       lanes.keepOnly(leases.owned());
-      publishLoop.raise();
+      publishLoop.look();
       return waitMs;
     },
     errorBackoffMaxMs: settings.heartbeatIntervalMs / 2,
@@ -164,30 +166,18 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     if (leases.owned().length !== leases.readable().length) leaseLoop.raise();
   };
   const { onPoison } = settings;
-  const broker = { publisher, onPoison, logger, metrics, crashPoint, counts };
-  const publishing = { ...broker, leases, rows, held, lanes, onLanded };
-  const publishLoop = startPublishLoop(publishing, settings);
-  const keeper = createPartitionKeeper({ pool, names, relayId, logger, metrics, crashPoint }, settings);
-  const partitions = startLoop({
-    name: 'making and dropping partitions',
-    // Nothing is dropped from an outbox that this relay does not publish.
-    step: async () => (leases.holds() ? keeper.step() : settings.heartbeatIntervalMs),
-    errorBackoffMaxMs: settings.partitionIntervalMs,
-    logger,
-  });
-  const lowWater = startLoop({
-    name: 'advancing the low-water mark',
-    step: createLowWaterMark(pool, names, relayId, settings.lowWaterIntervalMs).step,
-    errorBackoffMaxMs: 5_000,
-    logger,
-  });
-  const statusLoop =
-    deps.metrics && startStatusLoop({ pool, logger, metrics: deps.metrics }, settings.schema);
+  const shared = { leases, rows, logger, metrics, crashPoint, counts };
+  const marks = createMarks(shared, markCollectMs);
+  const publishLoop = startPublishLoop(
+    { ...shared, publisher, onPoison, held, lanes, marks, onLanded },
+    settings,
+  );
+  const upkeep = startUpkeep({ ...shared, pool, names, isMeasured: deps.metrics !== undefined }, settings);
   const listener = settings.listen
     ? startWakeListener({
         pool,
         channel: names.channel,
-        onEvents: publishLoop.raise,
+        onEvents: publishLoop.look,
         onLease: leaseLoop.raise,
         logger,
       })
@@ -198,7 +188,7 @@ async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayC
     const left = await publishLoop.drain(settings.drainTimeoutMs);
     if (left > 0)
       logger.warn({ relayId, left }, 'relay: stopped with events in flight; they may appear twice');
-    const loops = [leaseLoop, partitions, lowWater, statusLoop, listener];
+    const loops = [leaseLoop, upkeep, listener];
     await Promise.all(loops.map((loop) => loop?.stop()));
     try {
       await leases.end();

@@ -44,7 +44,7 @@ async function expectPlansByIndex(): Promise<void> {
     expect(await createOutboxRows(explaining, names, 'me').mark(found)).toBe(found.length);
     await explaining.query('ROLLBACK');
   });
-  expect(excessesOf(marks, batch)).toEqual([]);
+  expect(excessesOf(marks, found.length)).toEqual([]);
   await pool.query('UPDATE outbox_buckets SET low_seq = 0');
   const advances = await plansOf(pool, (explaining) =>
     explaining.query(`SELECT ${names.advanceLowWater}('me', last_value) FROM ${names.sequence}`),

@@ -65,15 +65,17 @@ export function poolWithDoors(pool: PoolLike) {
   const heartbeats = createDoor();
   const reads = createDoor();
   let statements = 0;
+  const readBuckets: unknown[] = [];
   const query = async (text: string, values?: unknown[]) => {
     statements += 1;
+    if (text.includes('outbox_read(')) readBuckets.push(values?.[1]);
     if (text.includes('outbox_relays')) await heartbeats.pass();
     const answer = await pool.query(text, values);
     if (text.includes('outbox_read(') && answer.rows.length > 0) await reads.pass();
     return answer;
   };
   const gated: PoolLike = { query, connect: () => pool.connect() };
-  return { pool: gated, heartbeats, reads, statements: () => statements };
+  return { pool: gated, heartbeats, reads, statements: () => statements, readBuckets: () => readBuckets };
 }
 
 /** Relays that are stopped at the end of the test, whatever happens. */

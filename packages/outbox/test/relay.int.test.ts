@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bucketOf } from '../src/bucket.ts';
 import { createOutbox, createRelay, type Publisher } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
 import { createMemoryBroker } from '../src/testing.ts';
@@ -150,6 +151,23 @@ describe('the relay', () => {
     expect(await settled(published)).toBe(0);
     outbox.wake();
     await expect.poll(published, poll).toBe(1);
+    await untilPublished(topic);
+    await outbox.close();
+  });
+
+  it('a wake-up that names keys makes it look into their buckets only', async () => {
+    const topic = await openTestTopic('wake-key');
+    const outbox = createOutbox({ pool: database.pool });
+    const { pool, statements, readBuckets } = poolWithDoors(database.pool);
+    const relay = await start(pool, kafkajs, { pollIntervalMs: 600_000, leaseDurationMs: 600_000 });
+    await expect.poll(listeners, poll).toBe(1);
+    await settled(statements);
+    const event = eventFor(topic, 'announced');
+    await database.add(event);
+    const before = readBuckets().length;
+    outbox.wake(event.key);
+    await expect.poll(() => relay.status().published, poll).toBe(1);
+    expect(readBuckets()[before]).toBe(`{${bucketOf(event.key)}}`);
     await untilPublished(topic);
     await outbox.close();
   });

@@ -39,10 +39,10 @@ function committing() {
   const outbox = createOutbox({ pool: database.pool });
   return {
     async one(n: number) {
+      const event = eventOf(n, benchTopic);
       const client = await database.pool.connect();
       try {
         await client.query('BEGIN');
-        const event = eventOf(n, benchTopic);
         await client.query({
           name: 'order',
           text: 'INSERT INTO bench_orders (id, data) VALUES ($1, $2)',
@@ -54,7 +54,7 @@ function committing() {
       } finally {
         client.release();
       }
-      outbox.wake();
+      outbox.wake(event.key);
     },
     async close() {
       await outbox.close();

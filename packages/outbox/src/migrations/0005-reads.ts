@@ -14,7 +14,8 @@ const byIndexOnly = [
   'jit = off',
 ];
 
-const settings = byIndexOnly.map((setting) => `SET ${setting}`).join(' ');
+/** Clauses of a function. */
+export const plannedByIndex = byIndexOnly.map((setting) => `SET ${setting}`).join(' ');
 
 /**
  * Topics whose rows have left the hot read, per bucket: topics that fail while others do not. The index of held rows by
@@ -49,7 +50,7 @@ const ofParkedTopic = `o.published_at IS NULL AND o.held_at IS NOT NULL
  */
 const unparkFunction = `
     CREATE FUNCTION outbox_unpark(relay text, of_bucket smallint, of_topic text) RETURNS boolean
-    LANGUAGE plpgsql SET search_path FROM CURRENT ${settings}
+    LANGUAGE plpgsql SET search_path FROM CURRENT ${plannedByIndex}
     AS $$
     BEGIN
       PERFORM FROM outbox_parked p JOIN outbox_buckets b ON b.bucket = p.bucket AND b.owner = relay
@@ -62,24 +63,28 @@ const unparkFunction = `
     END
     $$`;
 
+const ownedBuckets = `FROM outbox_buckets owned WHERE owned.bucket = request.bucket AND owned.owner = relay`;
+
+const hotRowsOfBucket = `o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq`;
+
 /**
- * Unpublished rows of buckets that the relay owns at this moment: for each request at most `limit_each`, of these topics
- * only or of all others, each bucket's by number; request after request, until there are `limit_all`. `topics` are arrays as text, since arrays of arrays would have to be
- * rectangular. Of a topic that is asked for by itself, held rows come before any others. Rows of blocked
- * aggregates and parked topics that are still in the hot index come as `is_blocked`. Payloads come as text or bytes.
- * Volatile, though it changes nothing: a stable function reads in the snapshot of its caller, taken before it has the
- * table's lock. One that had waited for a change of the partitions would miss rows that have moved meanwhile, and find
- * later ones.
+ * Nothing is blocked or parked, as a rule. It is a statement of its own because what a statement costs, before it finds
+ * its first row, is every index of every partition that stands in it.
  */
-const readFunction = `
-    CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer, limit_all integer)
-    RETURNS TABLE (bucket smallint, epoch integer, seq bigint, created_at_s float8, id uuid, topic text, key text,
-                   payload text, value bytea, headers jsonb, is_held boolean, is_blocked boolean)
-    LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT ${settings} SET work_mem = '32MB'
-    AS $$
-    #variable_conflict use_column
-    BEGIN
-      RETURN QUERY
+const ordinaryRead = `
+      SELECT b.bucket, b.epoch, r.seq, extract(epoch FROM r.created_at)::float8, r.id, r.topic, r.key,
+             r.payload, r.value, r.headers, false, false
+      FROM unnest(outbox_read.buckets) AS request (bucket)
+      CROSS JOIN LATERAL (
+        SELECT owned.* ${ownedBuckets}
+        OFFSET 0 -- requests one after the other
+      ) AS b
+      CROSS JOIN LATERAL (
+        SELECT ${columns} FROM outbox o WHERE ${hotRowsOfBucket} ORDER BY o.seq LIMIT limit_each
+      ) r
+      LIMIT limit_all`;
+
+const readAroundHeldRows = `
       SELECT b.bucket, b.epoch, r.seq, extract(epoch FROM r.created_at)::float8, r.id, r.topic, r.key,
              r.payload, r.value, r.headers, r.held, r.blocked
       FROM unnest(outbox_read.buckets, outbox_read.topics, outbox_read.only_these) AS request (bucket, topics, only_these)
@@ -90,7 +95,7 @@ const readFunction = `
                  SELECT FROM outbox o
                  WHERE o.bucket = request.bucket AND o.topic = (request.topics::text[])[1] AND ${ofParkedTopic}
                ) AS has_held
-        FROM outbox_buckets owned WHERE owned.bucket = request.bucket AND owned.owner = relay
+        ${ownedBuckets}
         OFFSET 0 -- requests one after the other, and this asked once for each, not for every row
       ) AS b
       CROSS JOIN LATERAL (
@@ -104,8 +109,7 @@ const readFunction = `
                     SELECT FROM outbox_parked p WHERE p.bucket = o.bucket AND p.topic = o.topic
                   ) AS blocked
            FROM outbox o
-           WHERE NOT b.has_held
-             AND o.bucket = request.bucket AND o.published_at IS NULL AND o.held_at IS NULL AND o.seq >= b.low_seq
+           WHERE NOT b.has_held AND ${hotRowsOfBucket}
              AND (request.topics <> '{}' AND o.topic = ANY (request.topics::text[])) = request.only_these
            ORDER BY o.seq
            LIMIT limit_each)
@@ -136,7 +140,33 @@ const readFunction = `
         ORDER BY seq
         LIMIT limit_each
       ) r
-      LIMIT limit_all;
+      LIMIT limit_all`;
+
+/**
+ * Unpublished rows of buckets that the relay owns at this moment: for each request at most `limit_each`, of these topics
+ * only or of all others, each bucket's by number; request after request, until there are `limit_all`. `topics` are
+ * arrays as text, since arrays of arrays would have to be rectangular. Of a topic that is asked for by itself, held rows
+ * come before any others. Rows of blocked aggregates and parked topics that are still in the hot index come as
+ * `is_blocked`. Payloads come as text or bytes.
+ * Volatile, though it changes nothing: a stable function reads in the snapshot of its caller, taken before it has the
+ * table's lock. One that had waited for a change of the partitions would miss rows that have moved meanwhile, and find
+ * later ones.
+ */
+const readFunction = `
+    CREATE FUNCTION outbox_read(relay text, buckets smallint[], topics text[], only_these boolean[], limit_each integer, limit_all integer)
+    RETURNS TABLE (bucket smallint, epoch integer, seq bigint, created_at_s float8, id uuid, topic text, key text,
+                   payload text, value bytea, headers jsonb, is_held boolean, is_blocked boolean)
+    LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT ${plannedByIndex} SET work_mem = '32MB'
+    AS $$
+    #variable_conflict use_column
+    BEGIN
+      IF '{}' = ALL (outbox_read.topics)
+         AND NOT EXISTS (SELECT FROM outbox_blocked bl WHERE bl.bucket = ANY (outbox_read.buckets))
+         AND NOT EXISTS (SELECT FROM outbox_parked p WHERE p.bucket = ANY (outbox_read.buckets)) THEN
+        RETURN QUERY ${ordinaryRead};
+      ELSE
+        RETURN QUERY ${readAroundHeldRows};
+      END IF;
     END
     $$`;
 
@@ -146,7 +176,7 @@ const readFunction = `
  */
 const lowWaterFunction = `
     CREATE FUNCTION outbox_advance_low_water(relay text, up_to bigint) RETURNS void
-    LANGUAGE plpgsql SET search_path FROM CURRENT ${settings}
+    LANGUAGE plpgsql SET search_path FROM CURRENT ${plannedByIndex}
     AS $$
     BEGIN
       UPDATE outbox_buckets b SET low_seq = found.low_seq
@@ -165,7 +195,7 @@ const lowWaterFunction = `
 const backlogFunction = `
     CREATE FUNCTION outbox_backlog(count_max integer)
     RETURNS TABLE (bucket smallint, owner text, epoch integer, backlog integer, age_ms float8)
-    LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${settings}
+    LANGUAGE plpgsql STABLE SET search_path FROM CURRENT ${plannedByIndex}
     AS $$
     #variable_conflict use_column
     BEGIN

@@ -30,10 +30,11 @@ export function createLanes(
     return lane;
   };
 
-  const isIdle = (bucket: number): boolean => {
-    const lane = lanes.get(bucket);
-    return lane === undefined || (lane.inFlight === 0 && ![...lane.parked.values()].some((p) => p.retrying));
-  };
+  /** Whether a batch of it is in flight, so that nothing can be read but topics that are parked. */
+  const isFlying = (bucket: number): boolean => (lanes.get(bucket)?.inFlight ?? 0) > 0;
+
+  const isIdle = (bucket: number): boolean =>
+    !isFlying(bucket) && ![...(lanes.get(bucket)?.parked.values() ?? [])].some((one) => one.retrying);
 
   function plan(buckets: readonly number[]): ReadRequest[] {
     const requests: ReadRequest[] = [];
@@ -90,6 +91,7 @@ export function createLanes(
 
   return {
     isIdle,
+    isFlying,
     plan,
     /** For every read of what was planned. */
     watch: passingOver.watch,

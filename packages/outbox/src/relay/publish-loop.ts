@@ -5,29 +5,27 @@ import type { BucketLeases } from './bucket-leases.ts';
 import { type Flight, flightsOf } from './flight.ts';
 import { createHeldRounds, type HeldRows } from './held-rows.ts';
 import type { Lanes } from './lanes.ts';
-import { type Loop, startLoop } from './loop.ts';
+import { startLoop } from './loop.ts';
+import type { Marks } from './marks.ts';
 import type { RelaySettings } from './options.ts';
 import type { Found, OutboxRows } from './outbox-rows.ts';
+import { createPolls } from './polls.ts';
 import { type PublishingDeps, publishFlight } from './publishing.ts';
-import { createTurns } from './turns.ts';
+import { createReading, readSizeMax } from './reading.ts';
 
 /** Reads, publishes, marks. */
-export interface PublishLoop extends Pick<Loop, 'raise'> {
+export interface PublishLoop {
+  /** Says that there may be events. @param buckets where; none: anywhere */
+  look(buckets?: readonly number[]): void;
   inFlight(): number;
   /** Reads no more, and waits for what is in flight, at most `timeoutMs`. @returns how many events still are */
   drain(timeoutMs: number): Promise<number>;
 }
 
-/**
- * Rows that are read at once, and about how many are published by one call: enough that round trips are short against
- * what the rows cost, and few enough that the database reads, this thread encodes, and the database marks at the same
- * time, each another part of a backlog.
- */
-const readSizeMax = 1_000;
-
 /** @param deps `onLanded` is called when buckets may have become idle */
 export function startPublishLoop(
-  deps: Omit<PublishingDeps, 'rows' | 'leases' | 'held'> & {
+  deps: Omit<PublishingDeps, 'marks' | 'leases' | 'held'> & {
+    marks: Marks;
     leases: BucketLeases;
     rows: OutboxRows;
     held: HeldRows;
@@ -37,43 +35,40 @@ export function startPublishLoop(
   },
   settings: RelaySettings,
 ): PublishLoop {
-  const { leases, lanes, rows } = deps;
+  const { leases, lanes } = deps;
   const flying = new Set<Promise<void>>();
   let inFlight = 0;
-  let idleMs = settings.pollIntervalMs;
-  const turns = createTurns(settings, readSizeMax);
+  const polls = createPolls(settings);
+  const reading = createReading(deps, settings);
   let draining = false;
   const heldRounds = createHeldRounds(deps.held, lanes.movedOut, settings.heartbeatIntervalMs);
 
   async function step(): Promise<number> {
-    const buckets = leases.readable();
-    await heldRounds.round(buckets);
+    const readable = leases.readable();
+    await heldRounds.round(readable);
     await setAside(deps);
+    const untilPollMs = () => Math.min(polls.untilDueMs(), lanes.nextRetryInMs(readable));
+    const isPoll = untilPollMs() <= 0;
+    if (isPoll) reading.ask();
     const free = settings.inFlightMax - inFlight;
     if (free <= 0) return settings.pollIntervalMs; // a landing flight raises the loop
-    const requests = turns.inTurn(lanes.plan(buckets));
-    if (requests.length === 0) return untilNext(settings.pollIntervalMs, buckets);
 
-    const limitEach = turns.limitEach(buckets);
-    const read = () => rows.read(requests, limitEach, Math.min(readSizeMax, free));
-    const found = await lanes.watch(requests, read);
-    turns.taken(requests, found, limitEach);
+    const lookedAt = polls.begin({ isPoll });
+    const found = await reading.read(readable, free);
     if (draining) return 0;
     const blocked = found.rows.filter((row) => row.blocked);
     if (blocked.length > 0) await deps.held.moveOut(blocked);
+    reading.ask(blocked.map(({ bucket }) => bucket)); // they were in the way of others
     await unparkEmpty(deps, found);
     for (const flight of flightsOf(found.rows, readSizeMax)) launch(flight);
-
-    if (blocked.length > 0) return 0; // they were in the way of others
-    if (found.answered.length < requests.length) return 0;
-    // Shortly after events there are often more; after a while without, one look per interval will do.
-    idleMs =
-      found.rows.length > 0 ? settings.pollIntervalMinMs : Math.min(idleMs * 2, settings.pollIntervalMs);
-    return untilNext(idleMs, buckets);
+    lookedAt(found.rows.length > 0);
+    return reading.isWanted() ? 0 : untilPollMs();
   }
 
-  const untilNext = (waitMs: number, buckets: readonly number[]) =>
-    Math.min(waitMs, lanes.nextRetryInMs(buckets));
+  function look(buckets?: readonly number[]): void {
+    reading.ask(buckets);
+    loop.raise();
+  }
 
   function launch(flight: Flight): void {
     for (const bucket of flight.buckets) lanes.depart(bucket, flight.topic);
@@ -84,11 +79,14 @@ export function startPublishLoop(
       .catch((thrown) => failed(flight, thrown))
       .then((errors) => landed(errors));
     const landed = (errors: ReadonlyMap<number, Error>) => {
+      const isHeld = flight.rows.some((row) => row.held);
+      const isParked = flight.buckets.some((bucket) => lanes.rowsOf(bucket, flight.topic) !== undefined);
       for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
+      if (isHeld) heldRounds.landed();
+      if (isHeld || isParked || errors.size > 0) reading.ask(flight.buckets);
       inFlight -= flight.rows.length;
-      if (flight.rows.some((row) => row.held)) heldRounds.landed();
       flying.delete(flown);
-      loop.raise();
+      if (reading.isWanted()) loop.raise();
       deps.onLanded();
     };
     flying.add(flown);
@@ -111,7 +109,7 @@ export function startPublishLoop(
   }
 
   const loop = startLoop({ name: 'reading', step, errorBackoffMaxMs: 5_000, logger: deps.logger });
-  return { raise: loop.raise, inFlight: () => inFlight, drain };
+  return { look, inFlight: () => inFlight, drain };
 }
 
 type ParkingDeps = { lanes: Lanes; held: HeldRows; leases: BucketLeases; logger: Logger };

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asError, OutboxError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { RelayMetrics } from '../metrics.ts';
@@ -7,7 +6,8 @@ import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import type { Flight } from './flight.ts';
 import type { HeldRows, PoisonedRow } from './held-rows.ts';
-import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
+import type { Marks } from './marks.ts';
+import type { OutboxRow } from './outbox-rows.ts';
 
 /** Counted since the start of the process. */
 export interface RelayCounts {
@@ -26,7 +26,7 @@ export interface RelayCounts {
 /** What publishing needs. */
 export interface PublishingDeps {
   readonly publisher: Publisher;
-  readonly rows: Pick<OutboxRows, 'mark'>;
+  readonly marks: Pick<Marks, 'mark'>;
   readonly held: Pick<HeldRows, 'bury'>;
   readonly onPoison: 'block-aggregate' | 'skip';
   readonly leases: Pick<BucketLeases, 'holds' | 'epochOf' | 'relayId'>;
@@ -35,9 +35,6 @@ export interface PublishingDeps {
   readonly counts: RelayCounts;
   readonly metrics: RelayMetrics;
 }
-
-/** Wait before a mark that the database did not take is tried again. */
-const markRetryIntervalMs = 100;
 
 /**
  * Publishes a flight, then marks what the broker acknowledged. No transaction is open meanwhile.
@@ -62,7 +59,7 @@ export async function publishFlight(
   counts.published += acknowledged.rows.length;
   report(deps, flight, acknowledged, performance.now() - startMs);
 
-  if (acknowledged.rows.length > 0) await markRows(deps, acknowledged.rows);
+  if (acknowledged.rows.length > 0) await deps.marks.mark(acknowledged.rows);
   if (acknowledged.poisoned.length > 0) await bury(deps, acknowledged.poisoned);
   return acknowledged.errors;
 }
@@ -130,49 +127,10 @@ function report(deps: PublishingDeps, flight: Flight, acknowledged: Acknowledged
   measure(deps.metrics, acknowledged, tookMs);
   const { relayId } = deps.leases;
   const { topic } = flight;
-  if (acknowledged.rows.length > 0) {
-    const buckets = [...new Set(acknowledged.rows.map((row) => row.bucket))];
-    const fields = {
-      relayId,
-      topic,
-      count: acknowledged.rows.length,
-      buckets,
-      durationMs: Math.round(tookMs),
-    };
-    deps.logger.info(fields, 'relay: published');
-  }
+  const count = acknowledged.rows.length;
+  if (count > 0)
+    deps.logger.debug({ relayId, topic, count, durationMs: Math.round(tookMs) }, 'relay: published');
   for (const [err, buckets] of Map.groupBy(acknowledged.errors.keys(), (b) => acknowledged.errors.get(b))) {
     deps.logger.warn({ relayId, topic, buckets, err }, 'relay: not acknowledged, will be tried again');
-  }
-}
-
-/**
- * Marks acknowledged rows, however often the database fails, as long as the lease holds; after that the rows are
- * published again by whoever owns the bucket.
- */
-async function markRows(deps: PublishingDeps, rows: readonly OutboxRow[]): Promise<void> {
-  const { leases, counts, logger } = deps;
-  for (;;) {
-    try {
-      const marked = await deps.rows.mark(rows);
-      deps.crashPoint('relay.mark.after');
-      counts.marked += marked;
-      counts.fenced += rows.length - marked;
-      deps.metrics.marked.inc(marked);
-      deps.metrics.fenced.inc(rows.length - marked);
-      if (marked < rows.length) {
-        const fields = { relayId: leases.relayId, refused: rows.length - marked };
-        logger.warn(fields, 'relay: mark refused, the bucket has another owner; its events may appear twice');
-      }
-      return;
-    } catch (thrown) {
-      const fields = { relayId: leases.relayId, count: rows.length, err: asError(thrown) };
-      if (!leases.holds()) {
-        logger.warn(fields, 'relay: mark failed and the lease is over; the events will be published again');
-        return;
-      }
-      logger.warn(fields, 'relay: mark failed, trying again');
-      await sleep(markRetryIntervalMs);
-    }
   }
 }

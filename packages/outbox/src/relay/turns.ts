@@ -27,16 +27,21 @@ export function createTurns(
     return Math.min(batchSizeMax, Math.max(eachMin, Math.floor(readSizeMax / Math.max(1, sharing))));
   }
 
-  function taken(requests: readonly ReadRequest[], found: Found, limit: number): void {
+  /** @returns buckets of which there may be more */
+  function taken(requests: readonly ReadRequest[], found: Found, limit: number): number[] {
     const ofBucket = Map.groupBy(found.rows, (row) => row.bucket);
-    for (const { bucket } of found.answered) {
-      if ((ofBucket.get(bucket)?.length ?? 0) >= limit) backlogged.add(bucket);
-      else backlogged.delete(bucket);
+    const isFull = ({ bucket }: ReadRequest) => (ofBucket.get(bucket)?.length ?? 0) >= limit;
+    for (const request of found.answered) {
+      if (isFull(request)) backlogged.add(request.bucket);
+      else backlogged.delete(request.bucket);
     }
-    const cutOff = requests[found.answered.length];
-    if (cutOff === undefined) return;
-    backlogged.add(cutOff.bucket);
-    nextBucket = cutOff.bucket;
+    const unanswered = requests.slice(found.answered.length);
+    const [cutOff] = unanswered;
+    if (cutOff !== undefined) {
+      backlogged.add(cutOff.bucket);
+      nextBucket = cutOff.bucket;
+    }
+    return [...found.answered.filter(isFull), ...unanswered].map(({ bucket }) => bucket);
   }
 
   return { inTurn, limitEach, taken };

@@ -1,5 +1,6 @@
 import type { Logger } from '../logger.ts';
 import { type PoolClientLike, type PoolLike, quoteIdentifier, wakeFor } from '../postgres.ts';
+import { bucketsIn } from '../wake-message.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 /** How often a connection that seems well is asked; a dead one is found by that at the latest. */
@@ -12,7 +13,8 @@ const checkIntervalMs = 10_000;
 export function startWakeListener(deps: {
   pool: PoolLike;
   channel: string;
-  onEvents: () => void;
+  /** @param buckets where; none: anywhere */
+  onEvents: (buckets?: readonly number[]) => void;
   onLease: () => void;
   logger: Logger;
 }): Pick<Loop, 'stop'> {
@@ -34,7 +36,10 @@ export function startWakeListener(deps: {
     };
     taken.on('error', lost);
     taken.on('end', lost);
-    taken.on('notification', ({ payload }) => (payload === wakeFor.lease ? onLease() : onEvents()));
+    taken.on('notification', ({ payload }) => {
+      if (payload === wakeFor.lease) onLease();
+      else onEvents(bucketsIn(payload));
+    });
     try {
       await taken.query(`LISTEN ${quoteIdentifier(channel)}`);
     } catch (thrown) {
