@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { movedRowsMax } from '../src/relay/default-partition.ts';
 import { createOutboxRows } from '../src/relay/outbox-rows.ts';
-import { openPartitions, type Partitions, patientMs } from './partition-fixture.ts';
+import { openPartitions, type Partitions } from './partition-fixture.ts';
 
 let on: Partitions;
 beforeEach(async () => {
@@ -66,7 +66,7 @@ describe('rows in the default partition', () => {
     const holder = await on.connect();
     await holder.query('BEGIN');
     await holder.query('LOCK TABLE outbox_default IN ACCESS SHARE MODE');
-    const round = on.keeper({ lockTimeoutMs: patientMs }).round();
+    const round = on.keeper().round();
     await on.untilWaiting(1); // the rows have moved; their partition is about to be attached
     const seen = on.count('published_at IS NULL');
     await on.untilWaiting(2);
@@ -113,7 +113,7 @@ describe('a default partition that is too large to be looked through', () => {
     const holder = await on.connect();
     await holder.query('BEGIN');
     await holder.query('LOCK TABLE outbox_default IN ACCESS SHARE MODE');
-    const round = on.keeper({ lockTimeoutMs: patientMs }).round();
+    const round = on.keeper().round();
     await on.untilWaiting(1); // it has the table, and is about to take the default partition out
     const found = poll();
     await on.untilWaiting(2);
@@ -141,7 +141,7 @@ describe('a default partition that is too large to be looked through', () => {
   it('stays as long as too many of its rows are unpublished; partitions are made ahead all the same', async () => {
     await dropAhead();
     await fill(movedRowsMax + 1, { published: false });
-    const keeper = on.keeper({ partitionsAhead: 2, lockTimeoutMs: patientMs });
+    const keeper = on.keeper({ partitionsAhead: 2 });
     await keeper.round();
     expect(await inDefault()).toBe(movedRowsMax + 1);
     expect(await on.partitions()).toEqual(['outbox_default', on.nameOf(-1), on.nameOf(-2)]);

@@ -90,7 +90,7 @@ describe('add', () => {
   });
 
   it('has nothing to do for no events', async () => {
-    await database.db.transaction().execute((tx) => outbox.add(tx, []));
+    expect(await database.db.transaction().execute((tx) => outbox.add(tx, []))).toEqual([]);
   });
 
   it('puts a row into the bucket that bucketOf says', async () => {

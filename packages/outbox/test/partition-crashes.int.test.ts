@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { movedRowsMax } from '../src/relay/default-partition.ts';
-import { openPartitions, type Partitions, patientMs } from './partition-fixture.ts';
+import { openPartitions, type Partitions } from './partition-fixture.ts';
 
 let on: Partitions;
 beforeEach(async () => {
@@ -45,14 +45,13 @@ describe('a relay that dies', () => {
   ])('at %s leaves nothing undone that the next does not do', async (point) => {
     if (point.includes('retire')) await fillDefault();
     const dies = on.keeper({
-      lockTimeoutMs: patientMs,
       crashPoint: (reached) => {
         if (reached === point) throw new Error(point);
       },
     });
     await expect(dies.round()).rejects.toThrow(point);
     expect(await on.count('published_at IS NULL')).toBe(2);
-    await on.keeper({ lockTimeoutMs: patientMs }).round();
+    await on.keeper().round();
     await expectDone();
   });
 
@@ -67,14 +66,14 @@ describe('a relay that dies', () => {
     const holder = await on.connect();
     await holder.query('BEGIN');
     await holder.query(`LOCK TABLE ONLY ${table} IN ROW EXCLUSIVE MODE`);
-    const dies = expect(on.keeper({ lockTimeoutMs: patientMs }).round()).rejects.toThrow();
+    const dies = expect(on.keeper().round()).rejects.toThrow();
     const [pid] = await on.untilWaiting(1);
     await on.pool.query('SELECT pg_terminate_backend($1)', [pid]);
     await dies;
     await holder.query('COMMIT');
     if (table !== on.nameOf(5)) expect(await on.partitions()).toEqual(before);
     expect(await on.count('published_at IS NULL')).toBe(2);
-    await on.keeper({ lockTimeoutMs: patientMs }).round();
+    await on.keeper().round();
     await expectDone();
   });
 });

@@ -34,7 +34,8 @@ export async function openPartitions() {
   function keeper(
     o: Partial<RelaySettings> & {
       as?: pg.Pool;
-      lockTimeoutMs?: number;
+      /** Waits for locks as short as relays do; else as long as it takes, on however busy a machine. */
+      isBrief?: boolean;
       relayId?: string;
       metrics?: RelayMetrics;
       crashPoint?: (point: string) => void;
@@ -42,7 +43,7 @@ export async function openPartitions() {
   ) {
     const {
       as = pool,
-      lockTimeoutMs = 100,
+      isBrief = false,
       relayId = 'me',
       metrics = noMetrics,
       crashPoint = () => undefined,
@@ -50,7 +51,15 @@ export async function openPartitions() {
     } = o;
     const settings = { ...relaySettings({ retentionMs: 2 * dayMs }), ...options };
     return createPartitionKeeper(
-      { pool: as, names, relayId, logger, metrics, crashPoint, lockTimeoutMs },
+      {
+        pool: as,
+        names,
+        relayId,
+        logger,
+        metrics,
+        crashPoint,
+        ...(!isBrief && { lockTimeoutMs: patientMs }),
+      },
       settings,
     );
   }

@@ -7,7 +7,7 @@ import { relaySettings } from '../src/relay/options.ts';
 import { createPartitionKeeper } from '../src/relay/partition-keeper.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { type OutboxDatabase, openTestDatabase, uniqueName } from './fixture.ts';
-import { dayMs } from './partition-fixture.ts';
+import { dayMs, patientMs } from './partition-fixture.ts';
 import { poll } from './relay-fixture.ts';
 
 // Roles belong to the server, which other tests share.
@@ -71,7 +71,11 @@ it("a member of the owner makes and drops partitions, in a schema of any name, a
   const { said, logger } = says();
   const keep = async (retentionMs: number, partitionsAhead: number) =>
     createPartitionKeeper(
-      { pool: as(member), names: outboxNames(schema), relayId: 'me', logger, crashPoint: () => undefined },
+      {
+        ...{ pool: as(member), names: outboxNames(schema), relayId: 'me', logger },
+        crashPoint: () => undefined,
+        lockTimeoutMs: patientMs,
+      },
       { ...relaySettings({ partitionsAhead }), retentionMs },
     ).round();
   const before = (await partitions()).length;

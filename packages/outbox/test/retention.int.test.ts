@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRelay } from '../src/index.ts';
 import { createPromClientMetrics } from '../src/prom-client.ts';
 import { createMemoryBroker } from '../src/testing.ts';
-import { dayMs, openPartitions, type Partitions, patientMs } from './partition-fixture.ts';
+import { dayMs, openPartitions, type Partitions } from './partition-fixture.ts';
 import { poll } from './relay-fixture.ts';
 
 let on: Partitions;
@@ -119,7 +119,7 @@ describe('a writer', () => {
     await writer.query('BEGIN');
     await on.write([{ age: 4, published: false }], writer);
     await writer.query('UPDATE outbox_buckets SET low_seq = (SELECT last_value + 1 FROM outbox_seq)');
-    const round = on.keeper({ lockTimeoutMs: patientMs }).round();
+    const round = on.keeper().round();
     await on.untilWaiting(1);
     await writer.query('COMMIT');
     await round;
@@ -133,7 +133,7 @@ describe('a writer', () => {
     const writer = await on.connect();
     await writer.query('BEGIN');
     await on.write([{ age: 4 }], writer);
-    await on.keeper().round(); // ends while the writer is still open
+    await on.keeper({ isBrief: true }).round(); // ends while the writer is still open
     await writer.query('COMMIT');
     expect(await on.partitions()).toContain(old);
     expect(await on.count()).toBe(1);
@@ -151,7 +151,7 @@ describe('a writer', () => {
     let written = 0;
     for (let n = 0; n < 3; n += 1) {
       let isOver = false;
-      const round = on.keeper().round();
+      const round = on.keeper({ isBrief: true }).round();
       void round.finally(() => {
         isOver = true;
       });
@@ -187,7 +187,7 @@ describe('relays', () => {
     await on.pool.query(`DROP TABLE ${on.nameOf(-1)}, ${on.nameOf(-2)}`);
     await on.write([{ age: 6, published: false }]);
     await on.passLowWater();
-    const keepers = Array.from({ length: 3 }, () => on.keeper({ lockTimeoutMs: patientMs }));
+    const keepers = Array.from({ length: 3 }, () => on.keeper());
     await Promise.all(keepers.map((keeper) => keeper.round()));
     expect(await on.partitions()).toEqual(
       ['outbox_default', on.nameOf(6), ...[0, -1, -2, -3, -4, -5, -6, -7].map(on.nameOf)].toSorted(),
