@@ -15,7 +15,10 @@ describe('ordersctl as a process', () => {
     const runs = await Promise.all([
       ordersctl(['migrate'], env),
       ordersctl(['topics', 'apply'], env),
-      ...commands.map(({ args }) => run(...args)), // in this process: a process for each takes long
+      // In this process, as one for each takes long. Not those of Kafka: its client retries longer under NODE_ENV=test.
+      ...commands
+        .filter(({ variables }) => variables.includes('DATABASE_URL'))
+        .map(({ args }) => run(...args)),
     ]);
     vi.unstubAllEnvs();
     for (const { status, out, err } of runs) {
