@@ -67,13 +67,25 @@ async function removeContainers(stack: string): Promise<void> {
 
 async function startPostgres(stack: string) {
   const settings = Object.entries(postgresSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  return new PostgreSqlContainer(images.postgres)
-    .withDatabase('postgres')
-    .withUsername('postgres')
-    .withPassword('postgres')
-    .withCommand(['postgres', ...settings])
-    .withLabels({ [stackLabel]: stack })
-    .start();
+  return (
+    new PostgreSqlContainer(images.postgres)
+      .withDatabase('postgres')
+      .withUsername('postgres')
+      .withPassword('postgres')
+      .withCommand(['postgres', ...settings])
+      // testcontainers would have a psql ask every 250 ms, for good. One that a busy machine leaves without an answer is
+      // killed, and PostgreSQL, process 1 of its container, takes the death of that stray child for a crash of its own.
+      .withHealthCheck({ test: ['NONE'] as unknown as ['CMD'] })
+      // Said first by the server that makes the database, then by the one that stays.
+      .withWaitStrategy(
+        Wait.forAll([
+          Wait.forLogMessage('database system is ready to accept connections', 2),
+          Wait.forListeningPorts(),
+        ]),
+      )
+      .withLabels({ [stackLabel]: stack })
+      .start()
+  );
 }
 
 async function startKafka(stack: string) {

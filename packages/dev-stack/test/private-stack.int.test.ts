@@ -100,7 +100,9 @@ async function listens(urls: Urls): Promise<boolean[]> {
 }
 
 async function expectAllGone(processes: object, urls: Urls) {
-  expect(alive(processes)).toEqual({ daemon: false, postgres: false, kafka: false });
+  expect(alive(processes)).toMatchObject({ postgres: false, kafka: false });
+  // It has let go of everything, and may take a moment to end.
+  await expect.poll(() => alive(processes), patient).toMatchObject({ daemon: false });
   expect(await listens(urls)).toEqual([false, false]);
   expect([paths.data, paths.state, paths.socket].filter(existsSync)).toEqual([]);
 }

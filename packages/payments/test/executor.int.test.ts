@@ -95,7 +95,7 @@ describe('an unknown outcome', () => {
 
   it('not found: the same key is sent again, for the first request may still be under way', async () => {
     const { dueOrder, startExecutor, stored } = system();
-    await simulator.control({ latencyMs: 2 * callTimeoutMs });
+    await simulator.control({ latencyMs: 10 * callTimeoutMs });
     const orderId = await dueOrder();
     const executor = startExecutor(gateway);
     await expect.poll(async () => (await stored(orderId)).attempts[0]?.permits).toBeGreaterThan(1);
