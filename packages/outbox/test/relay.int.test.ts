@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bucketOf } from '../src/bucket.ts';
 import { createOutbox, createRelay, type Publisher } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
+import { outboxSql } from '../src/migrations.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import {
   eventFor,
@@ -208,6 +209,10 @@ describe('the relay', () => {
     const { publisher } = createMemoryBroker();
     const elsewhere = createRelay({ pool: database.pool, publisher }, { schema: 'elsewhere' });
     await expect(elsewhere.start()).rejects.toMatchObject({ code: 'OUTBOX_NOT_MIGRATED' });
+    await database.pool.query(outboxSql({ schema: 'older' }));
+    await database.pool.query('DROP FUNCTION older.outbox_mark');
+    const newer = createRelay({ pool: database.pool, publisher }, { schema: 'older' });
+    await expect(newer.start()).rejects.toMatchObject({ code: 'OUTBOX_NOT_MIGRATED' });
     expect(() => createRelay({ pool: database.pool, publisher }, { batchSizeMax: 0 })).toThrow(
       'batchSizeMax',
     );

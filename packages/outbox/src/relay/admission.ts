@@ -11,11 +11,12 @@ import type { OutboxRows } from './outbox-rows.ts';
 export async function admit(deps: {
   pool: PoolLike;
   names: OutboxNames;
-  rows: Pick<OutboxRows, 'read'>;
+  rows: OutboxRows;
   store: Pick<LeaseStore, 'view'>;
 }): Promise<void> {
   try {
     await deps.rows.read([], 1, 1);
+    await deps.rows.mark([]);
     await deps.store.view('');
   } catch (thrown) {
     const cause = asError(thrown);
