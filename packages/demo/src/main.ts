@@ -77,7 +77,8 @@ async function demo(): Promise<number> {
 
 function howToUse(system: System): string[] {
   return [
-    `API ${system.apiUrl}   gateway simulator ${system.simulator.url}`,
+    `API ${system.apiUrl}`,
+    `GATEWAY_URL=${system.simulator.url}`,
     `DATABASE_URL=${system.databaseUrl}`,
     `KAFKA_BROKERS=${system.kafkaBrokers.join(',')} ORDERS_TOPIC=${system.topic}`,
     `API key ${system.apiKey}`,
