@@ -35,7 +35,7 @@ export function createShipments({ pool, outbox, topic }: { pool: pg.Pool; outbox
       if (rows[0]) await outbox.add(tx, eventOf(type, rows[0]));
       return rows[0];
     });
-    outbox.wake();
+    outbox.wake(values[0]);
     return shipment ?? find(values[0]);
   }
 
