@@ -16,9 +16,9 @@ export { createOutbox, type Outbox, type OutboxOptions } from './outbox.ts';
 export { pauseRelays, type RelayPause, resumeRelays } from './pause.ts';
 export type { PoolClientLike, PoolLike, QueryAnswer } from './postgres.ts';
 export type { OutboundRecord, Publisher, PublishResult } from './publisher.ts';
+export type { RelayCounts } from './relay/counts.ts';
 export type { RelayOptions } from './relay/options.ts';
 export type { ParkedTopic } from './relay/parked-topics.ts';
-export type { RelayCounts } from './relay/publishing.ts';
 export { createRelay, type Relay, type RelayDeps, type RelayStatus } from './relay.ts';
 export { adoptRestoredOutbox } from './restored.ts';
 export {

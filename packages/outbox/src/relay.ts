@@ -6,6 +6,7 @@ import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
 import { admit } from './relay/admission.ts';
 import { createBucketLeases } from './relay/bucket-leases.ts';
+import type { RelayCounts } from './relay/counts.ts';
 import { createHeldRows } from './relay/held-rows.ts';
 import { createLanes } from './relay/lanes.ts';
 import { createLeaseStore } from './relay/lease-store.ts';
@@ -15,7 +16,6 @@ import { type RelayOptions, type RelaySettings, relaySettings } from './relay/op
 import { createOutboxRows } from './relay/outbox-rows.ts';
 import type { ParkedTopic } from './relay/parked-topics.ts';
 import { startPublishLoop } from './relay/publish-loop.ts';
-import type { RelayCounts } from './relay/publishing.ts';
 import { startUpkeep } from './relay/upkeep.ts';
 import { startWakeListener } from './relay/wake-listener.ts';
 

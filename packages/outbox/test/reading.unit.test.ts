@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { createLanes, type ReadRequest } from '../src/relay/lanes.ts';
+import { createLanes } from '../src/relay/lanes.ts';
 import { relaySettings } from '../src/relay/options.ts';
-import type { Found, OutboxRow } from '../src/relay/outbox-rows.ts';
+import type { Found, OutboxRow, ReadRequest } from '../src/relay/outbox-rows.ts';
 import { createReading } from '../src/relay/reading.ts';
 
 const settings = relaySettings({ batchSizeMax: 2, inFlightMax: 64 });

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
-import type { ReadRequest } from '../src/relay/lanes.ts';
-import type { Found, OutboxRow } from '../src/relay/outbox-rows.ts';
+import type { Found, OutboxRow, ReadRequest } from '../src/relay/outbox-rows.ts';
 import { createTurns } from '../src/relay/turns.ts';
 
 const settings = { batchSizeMax: 500, inFlightMax: 640 };

@@ -1,13 +1,7 @@
 import { backoffMs } from './backoff.ts';
+import type { ReadRequest } from './outbox-rows.ts';
 import { type Lane, parkedTopicsOf } from './parked-topics.ts';
 import { createPassingOver } from './passing-over.ts';
-
-/** What to read of one bucket: the rows of these topics only, or of all others. */
-export interface ReadRequest {
-  readonly bucket: number;
-  readonly topics: readonly string[];
-  readonly only: boolean;
-}
 
 /**
  * What is in flight and what waits, per bucket. Of a bucket at most one batch is in flight, so that a later event of

@@ -3,8 +3,8 @@ import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { BucketLeases } from './bucket-leases.ts';
+import type { RelayCounts } from './counts.ts';
 import type { OutboxRow, OutboxRows } from './outbox-rows.ts';
-import type { RelayCounts } from './publishing.ts';
 
 /** Wait before a mark that the database did not take is tried again. */
 const retryIntervalMs = 100;

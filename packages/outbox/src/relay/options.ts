@@ -57,6 +57,12 @@ export type RelaySettings = Required<Omit<RelayOptions, 'schema'>> & {
   readonly pollIntervalMinMs: number;
 };
 
+/** Those of the partitions. */
+export type PartitionSettings = Pick<
+  RelaySettings,
+  'retentionMs' | 'partitionWidthMs' | 'partitionsAhead' | 'partitionIntervalMs'
+>;
+
 /** @throws OutboxError `OUTBOX_OPTION_INVALID` */
 export function relaySettings(options: RelayOptions): RelaySettings {
   const leaseDurationMs = options.leaseDurationMs ?? 10_000;

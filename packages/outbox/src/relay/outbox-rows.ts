@@ -1,6 +1,5 @@
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import type { OutboundRecord } from '../publisher.ts';
-import type { ReadRequest } from './lanes.ts';
 
 /** An unpublished row, with what is needed to mark it. `seq` is a bigint as text. */
 export interface OutboxRow {
@@ -14,6 +13,13 @@ export interface OutboxRow {
   readonly blocked: boolean;
   /** Whether it was held and is now being redriven. */
   readonly held: boolean;
+}
+
+/** What to read of one bucket: the rows of these topics only, or of all others. */
+export interface ReadRequest {
+  readonly bucket: number;
+  readonly topics: readonly string[];
+  readonly only: boolean;
 }
 
 /** What a read found. */

@@ -2,7 +2,7 @@ import type { Logger } from '../logger.ts';
 import { noMetrics, type RelayMetrics } from '../metrics.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import { createDefaultPartition } from './default-partition.ts';
-import type { RelaySettings } from './options.ts';
+import type { PartitionSettings } from './options.ts';
 import { createPartitionMaker } from './partition-maker.ts';
 import { createPartitionReport } from './partition-report.ts';
 import type { ScriptResult } from './partition-script.ts';
@@ -19,11 +19,6 @@ export interface PartitionKeeperDeps {
   /** How long a change of the partitions may keep writers waiting (100). */
   readonly lockTimeoutMs?: number;
 }
-
-export type PartitionSettings = Pick<
-  RelaySettings,
-  'retentionMs' | 'partitionWidthMs' | 'partitionsAhead' | 'partitionIntervalMs'
->;
 
 /** Makes partitions ahead, and drops those that are older than the retention and hold nothing that is needed. */
 export function createPartitionKeeper(deps: PartitionKeeperDeps, settings: PartitionSettings) {

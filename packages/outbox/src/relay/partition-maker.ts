@@ -1,5 +1,5 @@
 import { type createDefaultPartition, type DefaultContent, movedRowsMax } from './default-partition.ts';
-import type { PartitionKeeperDeps, PartitionSettings } from './partition-keeper.ts';
+import type { PartitionSettings } from './options.ts';
 import { gapsInAll, slotAt, slotsAhead, type TimeRange } from './partition-ranges.ts';
 import type { PartitionReport } from './partition-report.ts';
 import type { ScriptResult } from './partition-script.ts';
@@ -10,7 +10,8 @@ const soonMs = 60_000;
 
 /** Makes the partitions that are missing: ahead, and of rows that have come into the default partition. */
 export function createPartitionMaker(
-  deps: Pick<PartitionKeeperDeps, 'crashPoint'> & {
+  deps: {
+    crashPoint: (point: string) => void;
     store: PartitionStore;
     defaultPartition: ReturnType<typeof createDefaultPartition>;
     report: PartitionReport;

@@ -1,5 +1,4 @@
-import type { ReadRequest } from './lanes.ts';
-import type { Found } from './outbox-rows.ts';
+import type { Found, ReadRequest } from './outbox-rows.ts';
 
 /** Reads in vain take a tenth of the time at most. */
 const pauseFactor = 9;

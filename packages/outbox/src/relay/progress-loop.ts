@@ -1,6 +1,6 @@
 import type { Logger } from '../logger.ts';
+import type { RelayCounts } from './counts.ts';
 import { type Loop, startLoop } from './loop.ts';
-import type { RelayCounts } from './publishing.ts';
 
 const intervalMs = 10_000;
 

@@ -4,24 +4,11 @@ import type { RelayMetrics } from '../metrics.ts';
 import type { Publisher, PublishResult } from '../publisher.ts';
 import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
 import type { BucketLeases } from './bucket-leases.ts';
+import type { RelayCounts } from './counts.ts';
 import type { Flight } from './flight.ts';
 import type { HeldRows, PoisonedRow } from './held-rows.ts';
 import type { Marks } from './marks.ts';
 import type { OutboxRow } from './outbox-rows.ts';
-
-/** Counted since the start of the process. */
-export interface RelayCounts {
-  /** Events acknowledged by the broker. */
-  published: number;
-  /** Events marked in the table. */
-  marked: number;
-  /** Events whose mark was refused because their bucket had gone to another owner or epoch. */
-  fenced: number;
-  /** Events that were read and then left, because the lease had run out, the bucket was lost, or a pause had begun. */
-  dropped: number;
-  /** Events that the broker will never take; they are in `outbox_dead_letters`. */
-  deadLettered: number;
-}
 
 /** What publishing needs. */
 export interface PublishingDeps {

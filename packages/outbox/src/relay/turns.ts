@@ -1,7 +1,6 @@
 import { bucketCount } from '../bucket.ts';
-import type { ReadRequest } from './lanes.ts';
 import type { RelaySettings } from './options.ts';
-import type { Found } from './outbox-rows.ts';
+import type { Found, ReadRequest } from './outbox-rows.ts';
 
 /**
  * Who is read next, and how much of each. A read ends when it has enough rows, so whoever had no turn comes first the

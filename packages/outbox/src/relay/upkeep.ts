@@ -2,12 +2,12 @@ import type { Logger } from '../logger.ts';
 import type { RelayMetrics } from '../metrics.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import type { BucketLeases } from './bucket-leases.ts';
+import type { RelayCounts } from './counts.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { createLowWaterMark } from './low-water.ts';
 import type { RelaySettings } from './options.ts';
 import { createPartitionKeeper } from './partition-keeper.ts';
 import { startProgressLoop } from './progress-loop.ts';
-import type { RelayCounts } from './publishing.ts';
 import { startStatusLoop } from './status-loop.ts';
 
 /**
