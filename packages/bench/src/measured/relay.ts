@@ -65,7 +65,7 @@ function tellingPolls(inner: PoolLike): PoolLike {
     connect: () => inner.connect(),
     query(text, values) {
       // The first one asks for nothing: it shows that the function is there.
-      if (!said && text.includes('outbox_read(') && isNotEmpty(values?.[1])) {
+      if (!said && text.includes('outbox_read(') && values?.[1] !== noBuckets) {
         said = true;
         say('poll', { statement: text, values });
       }
@@ -74,4 +74,5 @@ function tellingPolls(inner: PoolLike): PoolLike {
   };
 }
 
-const isNotEmpty = (value: unknown): boolean => Array.isArray(value) && value.length > 0;
+/** An array of none, as PostgreSQL writes it. */
+const noBuckets = '{}';
