@@ -5,7 +5,9 @@ import { fastWorker, rowsOf, useSystem } from './system.ts';
 describe('SIGTERM under load', () => {
   const system = useSystem({ api: false, relay: false });
 
-  it('loses nothing: all three services are restarted while orders flow, every accepted order is PAID and charged once', async () => {
+  it('loses nothing: all three services are restarted while orders flow, every accepted order is PAID and charged once', {
+    timeout: 180_000,
+  }, async () => {
     const start = {
       api: () => system().startApi(),
       relay: () => system().startRelay(),
