@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { bucketOf, outboxStatus, type PoolLike, type Publisher, redrive } from '../src/index.ts';
 import { outboxNames } from '../src/postgres.ts';
+import { createHeldRows } from '../src/relay/held-rows.ts';
 import { createOutboxRows } from '../src/relay/outbox-rows.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor, type OutboxDatabase, openTestDatabase, uniqueName } from './fixture.ts';
@@ -164,4 +165,34 @@ it('a backlog whose topics all fail, as when the broker is away, is read a small
   broker.createTopic(topic);
   await start(database.pool, broker.publisher, quickRetries);
   await expect.poll(() => database.unpublished(topic), { timeout: 60_000, interval: 100 }).toBe(0);
+});
+
+it('a blocked aggregate keeps its order in a topic that a read passed over: nothing of it is moved before what stands before it', async () => {
+  const [well, fails] = [uniqueName('well'), uniqueName('fails')];
+  const of = (topic: string, n: number) => eventFor(topic, key, n, { orderingKey: 'blocked' });
+  await database.add([of(fails, 1), of(well, 2), of(fails, 3), of(well, 4)]);
+  await database.pool.query(`INSERT INTO outbox_relays VALUES ('mover', now(), now())`);
+  await database.pool.query(`UPDATE outbox_buckets SET owner = 'mover'`);
+  await database.pool.query(`INSERT INTO outbox_blocked VALUES ($1, 'thing', 'blocked', 'BLOCKED')`, [
+    bucketOf(key),
+  ]);
+  const passingOver = { bucket: bucketOf(key), topics: [fails], only: false };
+  const { read } = createOutboxRows(database.pool, outboxNames(), 'mover');
+  const { rows } = await read([passingOver], 100, 100);
+  expect(rows.map(({ record, blocked }) => [record.headers.n, blocked])).toEqual([
+    ['2', true],
+    ['4', true],
+  ]);
+  await createHeldRows(database.pool, outboxNames(), 'mover').moveOut(rows);
+  const { rows: held } = await database.pool.query(
+    `SELECT headers ->> 'n' AS n, held_at IS NOT NULL AS held FROM outbox WHERE aggregateid = 'blocked' ORDER BY seq`,
+  );
+  expect(held.map((row) => [row.n, row.held])).toEqual([
+    ['1', false],
+    ['2', true],
+    ['3', false],
+    ['4', true],
+  ]);
+  await database.pool.query(`UPDATE outbox SET published_at = now() WHERE aggregateid = 'blocked'`);
+  await database.pool.query(`DELETE FROM outbox_blocked WHERE aggregateid = 'blocked'`);
 });

@@ -52,11 +52,11 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
   }
 
   /**
-   * Moves rows of blocked aggregates and parked topics out of the hot read, as many as were read. Their entries are held
-   * meanwhile: nobody can free one between the look at it and the move.
+   * Moves rows of blocked aggregates and parked topics out of the hot read: those that were read, and none between them
+   * which the read passed over, for earlier ones of the same topic would stay behind. Their entries are held meanwhile:
+   * nobody can free one between the look at it and the move.
    */
   async function moveOut(rows: readonly OutboxRow[]): Promise<void> {
-    // A statement per bucket: with a range of numbers, the hot index is entered at the right place by any plan.
     for (const [bucket, ofBucket] of Map.groupBy(rows, (row) => row.bucket)) {
       await pool.query(
         `WITH blocked AS (
@@ -70,12 +70,12 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
            FOR KEY SHARE OF p
          )
          UPDATE ${names.outbox} o SET held_at = clock_timestamp()
-         WHERE o.bucket = $2::smallint AND o.seq BETWEEN $3::bigint AND $4::bigint
-           AND o.created_at BETWEEN to_timestamp($5) AND to_timestamp($6)
+         WHERE o.bucket = $2::smallint AND o.seq = ANY ($3::bigint[])
+           AND o.created_at BETWEEN to_timestamp($4) AND to_timestamp($5)
            AND o.published_at IS NULL AND o.held_at IS NULL
            AND ((o.aggregatetype, o.aggregateid) IN (SELECT aggregatetype, aggregateid FROM blocked)
                 OR o.topic IN (SELECT topic FROM parked))`,
-        [relayId, bucket, ofBucket[0]?.seq, ofBucket.at(-1)?.seq, ...writtenBetween(ofBucket)],
+        [relayId, bucket, ofBucket.map(({ seq }) => seq), ...writtenBetween(ofBucket)],
       );
     }
   }
