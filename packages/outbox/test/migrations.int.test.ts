@@ -58,7 +58,8 @@ async function migrate(migrations: typeof outboxMigrations, schema?: string) {
   return { error, applied: results?.length };
 }
 
-describe('the migrations', () => {
+// In this order: the first needs a database without any of the tables, the last the tables of another.
+describe('the migrations', { shuffle: false }, () => {
   it('give the same tables by Kysely and as plain SQL, in any schema', async () => {
     expect(await migrate(outboxMigrations)).toEqual({
       error: undefined,
@@ -106,26 +107,26 @@ describe('the migrations', () => {
     expect(before.length).toBeGreaterThan(50);
     expect(await catalogOf('left_alone')).toEqual(before);
   });
-});
 
-it('writer and relay work in a schema that is not in search_path', async () => {
-  await pool.query(outboxSql({ schema: 'messaging' }));
-  const broker = createMemoryBroker();
-  broker.createTopic('in-schema');
-  await broker.publisher.connect();
-  const outbox = createOutbox({ schema: 'messaging', pool });
-  const relay = createRelay(
-    { pool, publisher: broker.publisher },
-    { schema: 'messaging', pollIntervalMs: 50 },
-  );
-  await relay.start();
-  const client = await pool.connect();
-  await client.query('BEGIN');
-  const ids = await outbox.add(client, eventsFor('in-schema', 20, 1));
-  await client.query('COMMIT');
-  client.release();
-  outbox.wake();
-  await expect.poll(() => broker.read('in-schema').map((record) => record.id)).toEqual(ids);
-  await relay.stop();
-  await outbox.close();
+  it('writer and relay work in a schema that is not in search_path', async () => {
+    await pool.query(outboxSql({ schema: 'messaging' }));
+    const broker = createMemoryBroker();
+    broker.createTopic('in-schema');
+    await broker.publisher.connect();
+    const outbox = createOutbox({ schema: 'messaging', pool });
+    const relay = createRelay(
+      { pool, publisher: broker.publisher },
+      { schema: 'messaging', pollIntervalMs: 50 },
+    );
+    await relay.start();
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    const ids = await outbox.add(client, eventsFor('in-schema', 20, 1));
+    await client.query('COMMIT');
+    client.release();
+    outbox.wake();
+    await expect.poll(() => broker.read('in-schema').map((record) => record.id)).toEqual(ids);
+    await relay.stop();
+    await outbox.close();
+  });
 });

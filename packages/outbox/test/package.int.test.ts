@@ -120,7 +120,8 @@ it("runs the README's first use and its test of one's own as they stand: the eve
   }
 });
 
-describe('docs/examples/shipping-service, with the tarball', () => {
+// In this order: one service, set up, used, killed and stopped.
+describe('docs/examples/shipping-service, with the tarball', { shuffle: false }, () => {
   let service: Awaited<ReturnType<typeof openShippingService>>;
   beforeAll(async () => {
     service = await openShippingService(await projects.shippingService);

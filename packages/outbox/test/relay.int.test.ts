@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bucketOf } from '../src/bucket.ts';
 import { createOutbox, createRelay, type Publisher } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
@@ -29,6 +29,8 @@ beforeAll(async () => {
   database = await openTestDatabase();
   kafkajs = createKafkajsPublisher({ kafka: kafkaClient() });
 });
+// What earlier tests left would be read and counted here.
+beforeEach(() => database.pool.query('DELETE FROM outbox'));
 afterEach(stopAll);
 afterAll(async () => {
   await kafkajs?.disconnect();
@@ -147,8 +149,8 @@ describe('the relay', () => {
     const relay = await start(pool, kafkajs, { pollIntervalMs: 600_000, leaseDurationMs: 600_000 });
     await expect.poll(listeners, poll).toBe(1);
     await settled(statements); // from here on it only waits
-    await database.add(eventFor(topic, 'unannounced'));
     const published = () => relay.status().published;
+    await database.add(eventFor(topic, 'unannounced'));
     expect(await settled(published)).toBe(0);
     outbox.wake();
     await expect.poll(published, poll).toBe(1);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import {
   bucketOf,
   createOutbox,
@@ -12,10 +12,12 @@ import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
 
 let database: OutboxDatabase;
-beforeAll(async () => {
+beforeEach(async () => {
   database = await openTestDatabase();
 });
-afterAll(() => database?.close());
+afterEach(() => database?.close());
+
+const threeWaiting = ['a', 'a', 'b'].map((key) => eventFor('waiting', key));
 
 it('says that nothing waits, of no bucket', async () => {
   const status = await outboxStatus(database.pool);
@@ -35,7 +37,7 @@ it('says that nothing waits, of no bucket', async () => {
 });
 
 it('says what waits, in which bucket, for how long, and who writes', async () => {
-  await database.add([eventFor('waiting', 'a'), eventFor('waiting', 'a'), eventFor('waiting', 'b')]);
+  await database.add(threeWaiting);
   const client = await database.pool.connect();
   await client.query('BEGIN');
   await client.query('SELECT pg_current_xact_id()');
@@ -50,6 +52,7 @@ it('says what waits, in which bucket, for how long, and who writes', async () =>
 
 it('is asked for by who writes, given a pool', async () => {
   const outbox = createOutbox({ pool: database.pool });
+  await database.add(threeWaiting);
   expect(await outbox.status({ countMax: 1 })).toMatchObject({ backlog: 2, backlogIsComplete: false });
   await expect(createOutbox().status()).rejects.toMatchObject({ code: 'OUTBOX_OPTION_INVALID' });
 });
@@ -63,6 +66,7 @@ it('says since when the relays are paused, and why', async () => {
 });
 
 it('counts no further than its limit, and says so', async () => {
+  await database.add(threeWaiting);
   const status = await outboxStatus(database.pool, { countMax: 1 });
   expect(status).toMatchObject({ backlog: 2, backlogIsComplete: false });
 });
