@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   bucketOf,
   createRelay,
@@ -21,6 +21,8 @@ const { start, stopAll } = relays();
 beforeAll(async () => {
   database = await openTestDatabase();
 });
+// What earlier tests left would be tried and counted here.
+beforeEach(() => database.pool.query('DELETE FROM outbox'));
 afterEach(stopAll);
 afterAll(() => database?.close());
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createRelay } from '../src/index.ts';
 import { outboxSql } from '../src/migrations.ts';
 import { outboxNames } from '../src/postgres.ts';
@@ -52,6 +52,9 @@ function as(role: string | undefined): pg.Pool {
 }
 
 /** Partitions and who owns them. */
+// What is in a partition keeps it.
+beforeEach(() => database.pool.query(`DELETE FROM ${outboxNames(schema).outbox}`));
+
 async function partitions() {
   const { rows } = await database.pool.query(
     `SELECT relname, pg_get_userbyid(relowner) AS owner FROM pg_class
