@@ -10,10 +10,12 @@ import { idle } from './cases/idle.ts';
 import { pgbouncer } from './cases/pgbouncer.ts';
 import { postgresRestart } from './cases/postgres-restart.ts';
 import { postgres15, postgres18 } from './cases/postgres-versions.ts';
+import { turmoil } from './cases/turmoil.ts';
 import { closingLine, runCases, totalsOf } from './runner.ts';
 
 const cases: readonly SoakCase[] = [
   adversarial,
+  turmoil,
   brokerOutage,
   postgresRestart,
   pgbouncer,

@@ -5,12 +5,14 @@ import {
   createRelay,
   listDeadLetters,
   type OutboxEvent,
+  type PoolLike,
   type Publisher,
   redrive,
   skip,
 } from '../src/index.ts';
 import { outboxNames } from '../src/postgres.ts';
-import { createOutboxRows } from '../src/relay/outbox-rows.ts';
+import { createHeldRows } from '../src/relay/held-rows.ts';
+import { createOutboxRows, type OutboxRow } from '../src/relay/outbox-rows.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor, type OutboxDatabase, openTestDatabase, uniqueName } from './fixture.ts';
 import { excessesOf, plansOf } from './plans.ts';
@@ -194,6 +196,39 @@ describe('an event that the broker will never take', () => {
     await redrive(database.pool, { aggregateType: 'thing', orderingKey: bad });
     await expect.poll(() => published(bad), poll).toEqual([1, 3, 2]);
     await expect.poll(() => database.unpublished(topic), poll).toBe(0);
+  });
+
+  it('keeps its aggregate blocked when another one is redriven in the moment in which it becomes a dead letter', async () => {
+    const [bad] = names();
+    const topic = uniqueName('topic');
+    await database.add([1, 2].map((n) => eventFor(topic, key, n, { orderingKey: bad })));
+    await database.pool.query(`INSERT INTO outbox_relays VALUES ($1, now(), now())`, [bad]);
+    await database.pool.query(`UPDATE outbox_buckets SET owner = $1`, [bad]);
+    const request = { bucket: bucketOf(key), topics: [topic], only: true };
+    const { rows } = await createOutboxRows(database.pool, outboxNames(), bad).read([request], 10, 10);
+    const bury = (row: OutboxRow | undefined, connection: unknown) =>
+      createHeldRows(connection as PoolLike, outboxNames(), bad).bury(
+        row === undefined ? [] : [{ row, error: new Error('too large') }],
+        true,
+      );
+    expect(await bury(rows[0], database.pool)).toBe(1);
+    const client = await database.pool.connect();
+    await client.query('BEGIN');
+    expect(await bury(rows[1], client)).toBe(1);
+    const [first] = await deadLettersOf(bad);
+    const redriving = redrive(database.pool, { id: first?.id ?? 0 });
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    await expect.poll(async () => (await database.pool.query(waiting)).rowCount, poll).toBe(1);
+    await client.query('COMMIT');
+    client.release();
+    await redriving;
+    const { rows: blocked } = await database.pool.query(
+      'SELECT state FROM outbox_blocked WHERE aggregateid = $1',
+      [bad],
+    );
+    expect(blocked).toEqual([{ state: 'BLOCKED' }]);
+    await database.pool.query('DELETE FROM outbox_relays WHERE id = $1', [bad]);
+    await database.pool.query('UPDATE outbox SET published_at = now() WHERE topic = $1', [topic]);
   });
 
   it('a redrive in a transaction that rolls back has not happened', async () => {

@@ -74,6 +74,10 @@ const resolveFunction = [
           UPDATE outbox SET published_at = clock_timestamp()
           WHERE seq = letter.seq AND created_at = letter.created_at AND published_at IS NULL;
         END IF;
+        -- Locked before one looks for others: who makes another dead letter of the aggregate holds the entry.
+        PERFORM FROM outbox_blocked b
+        WHERE b.bucket = letter.bucket AND b.aggregatetype = letter.aggregatetype
+          AND b.aggregateid = letter.aggregateid FOR UPDATE;
         INSERT INTO outbox_blocked AS b (bucket, aggregatetype, aggregateid, state)
         SELECT letter.bucket, letter.aggregatetype, letter.aggregateid, 'REDRIVING'
         WHERE NOT EXISTS (
