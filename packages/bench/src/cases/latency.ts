@@ -108,7 +108,7 @@ async function measureLatency(
     });
     const relay =
       mode === 'commit' ? await start('relay', { postgresUrl, kafkaBrokers, publisher }) : undefined;
-    await sleep(settleMs);
+    await sleep(Math.min(settleMs, run.sizes.latencySeconds * 250));
     const cpuBefore = relay && cpuMsOf(relay.pid);
     const shared = { mode, postgresUrl, kafkaBrokers, publisher };
     const writer = await start('latency-writer', { ...shared, eventsPerSecond, count, timesFile: sentFile });
