@@ -131,4 +131,4 @@ function literalOf(items: readonly (string | number | boolean)[]): string {
   return `{${items.map((item) => (typeof item === 'string' ? quoted(item) : item)).join(',')}}`;
 }
 
-const quoted = (text: string): string => `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+const quoted = (text: string): string => (text === '{}' ? '"{}"' : `"${text.replaceAll(/["\\]/g, '\\$&')}"`);

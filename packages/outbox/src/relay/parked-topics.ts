@@ -33,6 +33,13 @@ export interface Lane {
 /** Failures alone after which a topic's rows are worth moving. */
 const aloneFailuresMax = 3;
 
+/** As a rule there are none, and this is asked several times a poll. */
+function withParked(lanes: ReadonlyMap<number, Lane>): [number, Lane][] {
+  const found: [number, Lane][] = [];
+  for (const entry of lanes) if (entry[1].parked.size > 0) found.push(entry);
+  return found;
+}
+
 /** The questions about parked topics, and what is said of them from outside of the lanes. */
 export function parkedTopicsOf(
   lanes: ReadonlyMap<number, Lane>,
@@ -43,7 +50,7 @@ export function parkedTopicsOf(
    * are well. When the broker is away, all fail, and nothing moves.
    */
   function inTheWay(): { bucket: number; topic: string }[] {
-    return [...lanes].flatMap(([bucket, lane]) =>
+    return withParked(lanes).flatMap(([bucket, lane]) =>
       [...lane.parked].flatMap(([topic, { aloneFailures, rows, retrying }]) =>
         aloneFailures >= aloneFailuresMax && rows === 'passed over' && !retrying ? [{ bucket, topic }] : [],
       ),
@@ -80,14 +87,14 @@ export function parkedTopicsOf(
 
   /** Until the next retry of one of the buckets is due; Infinity if none waits. */
   function nextRetryInMs(buckets: readonly number[]): number {
-    const waiting = buckets.flatMap((bucket) =>
-      [...(lanes.get(bucket)?.parked.values() ?? [])].filter((one) => !one.retrying),
-    );
+    const waiting = withParked(lanes)
+      .filter(([bucket]) => buckets.includes(bucket))
+      .flatMap(([, { parked }]) => [...parked.values()].filter((one) => !one.retrying));
     return Math.max(0, Math.min(...waiting.map((one) => one.retryAtMs)) - nowMs());
   }
 
   function parkedTopics(): ParkedTopic[] {
-    return [...lanes].flatMap(([bucket, lane]) =>
+    return withParked(lanes).flatMap(([bucket, lane]) =>
       [...lane.parked].map(([topic, { failures, retryAtMs, lastError }]) => {
         return {
           bucket,

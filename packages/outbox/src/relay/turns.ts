@@ -28,6 +28,7 @@ export function createTurns(
 
   /** @returns buckets of which there may be more */
   function taken(requests: readonly ReadRequest[], found: Found, limit: number): number[] {
+    if (found.rows.length === 0 && backlogged.size === 0) return [];
     const ofBucket = Map.groupBy(found.rows, (row) => row.bucket);
     const isFull = ({ bucket }: ReadRequest) => (ofBucket.get(bucket)?.length ?? 0) >= limit;
     for (const request of found.answered) {
