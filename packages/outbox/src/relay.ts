@@ -78,6 +78,7 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   const counts: RelayCounts = { published: 0, marked: 0, fenced: 0, dropped: 0, deadLettered: 0 };
   let run: Run | undefined;
   let starting: Promise<Run> | undefined;
+  let stopping: Promise<void> | undefined;
   let state: RelayStatus['state'] = 'stopped';
 
   async function start(): Promise<void> {
@@ -94,7 +95,11 @@ export function createRelay(deps: RelayDeps, options: RelayOptions = {}): Relay 
   }
 
   async function stop(): Promise<void> {
-    if (state !== 'running') return;
+    if (state === 'running') stopping = drain();
+    await stopping;
+  }
+
+  async function drain(): Promise<void> {
     state = 'draining';
     // A start that fails says so to its own caller.
     const started = await starting?.catch(() => undefined);

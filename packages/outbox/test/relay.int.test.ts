@@ -183,9 +183,11 @@ describe('the relay', () => {
     await database.add(eventsFor(topic, 10, 1));
     await expect.poll(after.waiting, poll).toBe(1);
     const stopped = relay.stop();
+    const stoppedAgain = relay.stop().then(() => relay.status().state);
     expect(relay.isHealthy()).toBe(false);
     after.open();
     await stopped;
+    expect(await stoppedAgain).toBe('stopped');
     expect(await database.unpublished(topic)).toBe(5);
     expect(relay.status()).toMatchObject({ state: 'stopped', buckets: [], inFlight: 0, leaseHolds: false });
     const { rows } = await database.pool.query(
