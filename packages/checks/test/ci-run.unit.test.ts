@@ -45,26 +45,39 @@ describe('.ci/run', () => {
       '--yes pnpm@12.21.0 typecheck',
       '--yes pnpm@12.21.0 lint',
       '--yes pnpm@12.21.0 floors',
+      '--yes pnpm@12.21.0 check:supply',
       '--yes pnpm@12.21.0 guards --ci',
     ]);
-    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '16 passed, 0 failed, 1 skipped' });
+    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '17 passed, 0 failed, 1 skipped' });
   });
 
   test.each<[string, Partial<Record<string, string>>, string]>([
-    ['a failed check', { ...good, lint: 'echo unformatted; exit 1' }, '15 passed, 1 failed, 1 skipped'],
+    ['a failed check', { ...good, lint: 'echo unformatted; exit 1' }, '16 passed, 1 failed, 1 skipped'],
     [
       'a failed test',
       { test: 'echo "12 passed, 2 failed, 1 skipped"; exit 1' },
-      '16 passed, 2 failed, 1 skipped',
+      '17 passed, 2 failed, 1 skipped',
     ],
-    ['tests without a closing line', { test: 'echo unwell; exit 1' }, '4 passed, 1 failed, 0 skipped'],
-    ['tests without a closing line that end well', { test: 'true' }, '4 passed, 1 failed, 0 skipped'],
-    ['no test at all', { test: 'echo "0 passed, 0 failed, 0 skipped"' }, '4 passed, 1 failed, 0 skipped'],
-    ['an unexplained status', { test: `${good.test}; exit 1` }, '16 passed, 1 failed, 1 skipped'],
+    ['tests without a closing line', { test: 'echo unwell; exit 1' }, '5 passed, 1 failed, 0 skipped'],
+    ['tests without a closing line that end well', { test: 'true' }, '5 passed, 1 failed, 0 skipped'],
+    ['no test at all', { test: 'echo "0 passed, 0 failed, 0 skipped"' }, '5 passed, 1 failed, 0 skipped'],
+    ['an unexplained status', { test: `${good.test}; exit 1` }, '17 passed, 1 failed, 1 skipped'],
   ])('fails by %s, and goes on', async (_, scripts, expected) => {
     const { code, lastLine, calls } = await startCi(scripts).ended;
     expect({ code, lastLine }).toEqual({ code: 1, lastLine: expected });
-    expect(calls).toHaveLength(5);
+    expect(calls).toHaveLength(6);
+  });
+
+  test('counts a check that cannot be done here as skipped, and says why at the end', async () => {
+    const scripts = { ...good, 'check:supply': 'echo "skipped: no registry"; echo Failed.; exit 77' };
+    const { code, lastLine, output } = await startCi(scripts).ended;
+    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '16 passed, 0 failed, 2 skipped' });
+    expect(output).toContain('== skipped: check:supply: no registry\n');
+  });
+
+  test('takes that only from the checks that may say so', async () => {
+    const { code, lastLine } = await startCi({ ...good, lint: 'echo "skipped: tired"; exit 77' }).ended;
+    expect({ code, lastLine }).toEqual({ code: 1, lastLine: '16 passed, 1 failed, 1 skipped' });
   });
 
   test('repeats the end of what failed', async () => {
