@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 
@@ -87,7 +87,10 @@ async function mustRun(cwd: string, command: string, ...args: string[]): Promise
   return output;
 }
 
+/** The pnpm that runs the tests, or else the one that the workspace is built with. */
 async function pnpm(cwd: string, ...args: string[]): Promise<string> {
+  const { npm_execpath: running = '' } = process.env;
+  if (basename(running) === 'pnpm') return mustRun(cwd, running, ...args);
   const root = JSON.parse(await readFile(join(packageDir, '../../package.json'), 'utf8'));
   return mustRun(cwd, 'npx', '--yes', root.packageManager, ...args);
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { workspaceRoot } from '../workspace.ts';
 
 export interface PnpmRun {
@@ -11,7 +11,7 @@ export interface PnpmRun {
 }
 
 /**
- * Runs the pnpm that this workspace is built with, in any folder.
+ * Runs pnpm in any folder: the one that runs this script, or else the one that this workspace is built with.
  * @param environment added to this process's own
  */
 export function runPnpm(
@@ -19,12 +19,20 @@ export function runPnpm(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<PnpmRun> {
-  const { packageManager } = JSON.parse(readFileSync(join(workspaceRoot, 'package.json'), 'utf8'));
+  const [command, ...first] = pnpmCommand();
   const options = { cwd: dir, env: { ...process.env, ...environment }, maxBuffer: 64 << 20 };
   return new Promise((done) => {
-    execFile('npx', ['--yes', packageManager, ...args], options, (error, stdout, stderr) => {
+    execFile(command, [...first, ...args], options, (error, stdout, stderr) => {
       const code = error?.code;
       done({ status: typeof code === 'number' ? code : error ? 1 : 0, stdout, stderr });
     });
   });
+}
+
+/** npx would ask the registry which pnpm to take; pnpm tells its scripts where it is. */
+function pnpmCommand(): [string, ...string[]] {
+  const { npm_execpath: running } = process.env;
+  if (running !== undefined && basename(running) === 'pnpm') return [running];
+  const { packageManager } = JSON.parse(readFileSync(join(workspaceRoot, 'package.json'), 'utf8'));
+  return ['npx', '--yes', packageManager];
 }
