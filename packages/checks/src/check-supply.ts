@@ -3,11 +3,12 @@ import { askAudit, auditLevel, judgeAudit } from './supply/audit.ts';
 import { auditExceptions } from './supply/audit-exceptions.ts';
 import type { Finding } from './supply/finding.ts';
 import { checkInstallSettings } from './supply/install-settings.ts';
+import { checkLockfile } from './supply/lockfile.ts';
 import { checkWorkflows } from './supply/workflows.ts';
 import { workspaceRoot } from './workspace.ts';
 
-const help = `The supply chain: how dependencies are installed, what GitHub's workflows may do, and whether a dependency that
-ships has a known vulnerability of level ${auditLevel} or above.
+const help = `The supply chain: how dependencies are installed, whether the lockfile fits and keeps to that, what GitHub's workflows
+may do, and whether a dependency that ships has a known vulnerability of level ${auditLevel} or above.
 
 Usage: pnpm check:supply [--offline] [--json] [--help]
 
@@ -31,7 +32,11 @@ if (flags.help) console.log(help);
 else process.exitCode = await checkSupply();
 
 async function checkSupply(): Promise<number> {
-  const findings: Finding[] = [...checkInstallSettings(workspaceRoot), ...checkWorkflows(workspaceRoot)];
+  const findings: Finding[] = [
+    ...checkInstallSettings(workspaceRoot),
+    ...(await checkLockfile(workspaceRoot)),
+    ...checkWorkflows(workspaceRoot),
+  ];
   const answer = flags.offline
     ? { kind: 'unanswered' as const, reason: 'left out, as --offline says' }
     : await askAudit(workspaceRoot);
@@ -49,7 +54,7 @@ function tell(findings: readonly Finding[], skipped: string | undefined): void {
   for (const { advisory, package: name, reason, expires } of auditExceptions)
     console.log(`let pass until ${expires}: ${advisory} of ${name}: ${reason}`);
   if (findings.length > 0) console.log(`${findings.length} findings`);
-  else if (skipped !== undefined) console.log('Install settings and workflows hold.');
-  else console.log('Install settings and workflows hold; no known vulnerability in what ships.');
+  else if (skipped !== undefined) console.log('Install settings, lockfile and workflows hold.');
+  else console.log('Install settings, lockfile and workflows hold; no known vulnerability in what ships.');
   if (skipped !== undefined) console.log(`skipped: ${skipped}`);
 }

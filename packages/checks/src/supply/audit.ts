@@ -1,7 +1,7 @@
 import { ChecksError } from '../errors.ts';
 import type { AuditException } from './audit-exceptions.ts';
 import type { Finding } from './finding.ts';
-import { runPnpm } from './pnpm.ts';
+import { inOneLine, runPnpm } from './pnpm.ts';
 
 /** From here on an advisory fails the audit; lower ones are shown by `pnpm audit`. */
 export const auditLevel = 'high';
@@ -61,16 +61,6 @@ function advisoriesOf(stdout: string): Advisory[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** pnpm's errors are wrapped, and drawn with lines. */
-function inOneLine(output: string): string {
-  const words = output.replaceAll(/[×│├╰─▶]/g, ' ').split(/\s+/);
-  return words
-    .join(' ')
-    .trim()
-    .replace(/^Error: /, '')
-    .replace(/:$/, '');
 }
 
 /**

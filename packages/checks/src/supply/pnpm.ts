@@ -36,3 +36,13 @@ function pnpmCommand(): [string, ...string[]] {
   const { packageManager } = JSON.parse(readFileSync(join(workspaceRoot, 'package.json'), 'utf8'));
   return ['npx', '--yes', packageManager];
 }
+
+/** What pnpm said, without its lines, drawn and broken. */
+export function inOneLine(output: string): string {
+  const words = output.replaceAll(/[×│├╰─▶]/g, ' ').split(/\s+/);
+  return words
+    .join(' ')
+    .trim()
+    .replace(/^Error: /, '')
+    .replace(/:$/, '');
+}
