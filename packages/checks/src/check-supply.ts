@@ -4,11 +4,12 @@ import { auditExceptions } from './supply/audit-exceptions.ts';
 import type { Finding } from './supply/finding.ts';
 import { checkInstallSettings } from './supply/install-settings.ts';
 import { checkLockfile } from './supply/lockfile.ts';
+import { checkPublished } from './supply/published.ts';
 import { checkWorkflows } from './supply/workflows.ts';
 import { workspaceRoot } from './workspace.ts';
 
 const help = `The supply chain: how dependencies are installed, whether the lockfile fits and keeps to that, what GitHub's workflows
-may do, and whether a dependency that ships has a known vulnerability of level ${auditLevel} or above.
+may do, what would be published, and whether a dependency that ships has a known vulnerability of level ${auditLevel} or above.
 
 Usage: pnpm check:supply [--offline] [--json] [--help]
 
@@ -36,6 +37,7 @@ async function checkSupply(): Promise<number> {
     ...checkInstallSettings(workspaceRoot),
     ...(await checkLockfile(workspaceRoot)),
     ...checkWorkflows(workspaceRoot),
+    ...checkPublished(workspaceRoot),
   ];
   const answer = flags.offline
     ? { kind: 'unanswered' as const, reason: 'left out, as --offline says' }
@@ -54,7 +56,11 @@ function tell(findings: readonly Finding[], skipped: string | undefined): void {
   for (const { advisory, package: name, reason, expires } of auditExceptions)
     console.log(`let pass until ${expires}: ${advisory} of ${name}: ${reason}`);
   if (findings.length > 0) console.log(`${findings.length} findings`);
-  else if (skipped !== undefined) console.log('Install settings, lockfile and workflows hold.');
-  else console.log('Install settings, lockfile and workflows hold; no known vulnerability in what ships.');
+  else if (skipped !== undefined)
+    console.log('Install settings, lockfile, workflows and what is published hold.');
+  else
+    console.log(
+      'Install settings, lockfile, workflows and what is published hold; no known vulnerability in what ships.',
+    );
   if (skipped !== undefined) console.log(`skipped: ${skipped}`);
 }
