@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { checkWorkflow, checkWorkflows, writeGrants } from '../../src/supply/workflows.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
 import { scratchDir } from '../scratch.ts';
@@ -31,6 +34,26 @@ const brief = (text: string, grants = {}) =>
 
 test("the checkout's workflows hold", () => {
   expect(checkWorkflows(workspaceRoot)).toEqual([]);
+});
+
+test('CI runs .ci/run and builds the images, with the pnpm of the workspace everywhere', () => {
+  const read = (file: string) => readFileSync(join(workspaceRoot, file), 'utf8');
+  const { packageManager } = JSON.parse(read('package.json'));
+  const { jobs } = parse(read('.github/workflows/ci.yml'));
+  const steps = Object.values(jobs as Record<string, { steps: { run?: string }[] }>).flatMap(
+    (one) => one.steps,
+  );
+  expect(steps.map(({ run }) => run)).toEqual(
+    expect.arrayContaining(['.ci/run', `npx --yes ${packageManager} images`]),
+  );
+  for (const file of [
+    '.ci/run',
+    'README.md',
+    'CONTRIBUTING.md',
+    '.github/workflows/ci.yml',
+    '.github/workflows/release.yml',
+  ])
+    expect([file, ...new Set(read(file).match(/pnpm@[\d.]+\d/g))]).toEqual([file, packageManager]);
 });
 
 test('no grant is left over', () => {
