@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { ChecksError } from './errors.ts';
 import { askAudit, auditLevel, judgeAudit } from './supply/audit.ts';
 import { auditExceptions } from './supply/audit-exceptions.ts';
 import type { Finding } from './supply/finding.ts';
@@ -30,7 +31,12 @@ const { values: flags } = parseArgs({
 });
 
 if (flags.help) console.log(help);
-else process.exitCode = await checkSupply();
+else
+  process.exitCode = await checkSupply().catch((error) => {
+    if (!(error instanceof ChecksError)) throw error;
+    console.error(error.message);
+    return 1;
+  });
 
 async function checkSupply(): Promise<number> {
   const findings: Finding[] = [

@@ -61,7 +61,7 @@ export function judgeInstallSettings(text: string): Finding[] {
     if (entries.length === 0) found('exclusion', settingsFile, `${name} is no list of packages`);
     entries.forEach((entry, i) => {
       const where = `${settingsFile}:${lines.linePos(entry.range?.[0] ?? 0).line}`;
-      if (!/^(@[\w.-]+\/)?[\w.-]+@\d/.test(String(entry.value)))
+      if (!/^(@[\w.-]+\/)?[\w.-]+@\d+\.\d+\.\d+[\w.+-]*$/.test(String(entry.value)))
         found('exclusion', where, `${entry.value}: exclude one version, name@1.2.3, not all to come`);
       if (!reasonOf(entry, i === 0 && isSeq(list) ? list.commentBefore : undefined))
         found('exclusion', where, `${entry.value}: say why in a comment above it or beside it`);

@@ -64,6 +64,16 @@ describe('an exclusion names one version and its reason', () => {
       '\n  # ours\n  - "@a/*"',
       ['exclusion: @a/*: exclude one version, name@1.2.3, not all to come'],
     ],
+    [
+      'a range',
+      '\n  - a@^1.2.3 # ours',
+      ['exclusion: a@^1.2.3: exclude one version, name@1.2.3, not all to come'],
+    ],
+    [
+      'a major version',
+      '\n  - a@1 # ours',
+      ['exclusion: a@1: exclude one version, name@1.2.3, not all to come'],
+    ],
     ['no list', ' a@1.2.3', ['exclusion: minimumReleaseAgeExclude is no list of packages']],
   ])('%s', (_, list, expected) => {
     expect(brief(`${held}minimumReleaseAgeExclude:${list}\n`)).toEqual(expected);
