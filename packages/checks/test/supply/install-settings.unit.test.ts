@@ -16,6 +16,11 @@ test("the checkout's settings hold", () => {
   expect(checkInstallSettings(workspaceRoot)).toEqual([]);
 });
 
+test("engines are judged by the workspace's own Node", () => {
+  const manifest = JSON.parse(readFileSync(join(workspaceRoot, 'package.json'), 'utf8'));
+  expect(settings.nodeVersion).toBe(manifest.devDependencies.node);
+});
+
 describe('a setting that is missing, weakened or switched off is found', () => {
   const without = (name: string) => stringify({ ...settings, [name]: undefined });
   test.each([
