@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { listApps } from '../../src/supply/sbom.ts';
 import { checkWorkflow, checkWorkflows, writeGrants } from '../../src/supply/workflows.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
 import { scratchDir } from '../scratch.ts';
@@ -54,6 +55,20 @@ test('CI runs .ci/run and builds the images, with the pnpm of the workspace ever
     '.github/workflows/release.yml',
   ])
     expect([file, ...new Set(read(file).match(/pnpm@[\d.]+\d/g))]).toEqual([file, packageManager]);
+});
+
+test('a release builds every app, with arguments that its Dockerfile knows', () => {
+  const read = (file: string) => readFileSync(join(workspaceRoot, file), 'utf8');
+  const { strategy, steps } = parse(read('.github/workflows/release.yml')).jobs.images;
+  const apps: string[] = strategy.matrix.app;
+  expect(apps.map((app) => `apps/${app}`)).toEqual(listApps(workspaceRoot).map(({ folder }) => folder));
+  const build = steps.find(({ id }: { id?: string }) => id === 'build').with;
+  const given = [...build['build-args'].matchAll(/^(\w+)=/gm)].map(([, name]) => name);
+  expect(given.length).toBeGreaterThan(4);
+  for (const app of apps) {
+    const known = [...read(`apps/${app}/Dockerfile`).matchAll(/^ARG (\w+)/gm)].map(([, name]) => name);
+    expect(known).toEqual(expect.arrayContaining(given));
+  }
 });
 
 test('no grant is left over', () => {
