@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { ChecksError } from './errors.ts';
+import type { Finding } from './finding.ts';
 import { askAudit, auditLevel, judgeAudit } from './supply/audit.ts';
 import { auditExceptions } from './supply/audit-exceptions.ts';
-import type { Finding } from './supply/finding.ts';
 import { checkInstallSettings } from './supply/install-settings.ts';
 import { checkLockfile } from './supply/lockfile.ts';
 import { checkPublished } from './supply/published.ts';

@@ -1,6 +1,6 @@
 import { ChecksError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import type { AuditException } from './audit-exceptions.ts';
-import type { Finding } from './finding.ts';
 import { inOneLine, runPnpm } from './pnpm.ts';
 
 /** From here on an advisory fails the audit; lower ones are shown by `pnpm audit`. */

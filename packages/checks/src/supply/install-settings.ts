@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument, type Scalar } from 'yaml';
-import type { Finding } from './finding.ts';
+import type { Finding } from '../finding.ts';
 
 const settingsFile = 'pnpm-workspace.yaml';
 

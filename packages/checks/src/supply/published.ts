@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Finding } from '../finding.ts';
 import { listPackages, type Manifest } from '../workspace.ts';
-import type { Finding } from './finding.ts';
 
 /** What changesets may publish. Every other package of the workspace must say that it is private. */
 export const publishedLibraries = ['@orders/outbox', '@orders/idempotent-consumer'];

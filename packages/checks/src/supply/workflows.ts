@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isScalar, LineCounter, type Pair, parseDocument, type Scalar, visit } from 'yaml';
-import type { Finding } from './finding.ts';
+import type { Finding } from '../finding.ts';
 
 /** What is granted beyond reading: workflow → job → scopes that it may write. */
 export type WriteGrants = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;

@@ -1,4 +1,4 @@
-/** Something a check of the supply chain objects to. */
+/** Something that a check of files objects to. */
 export interface Finding {
   rule: string;
   /** From the root; a line follows where one is known. */

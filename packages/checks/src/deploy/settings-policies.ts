@@ -1,0 +1,128 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Finding } from '../finding.ts';
+import { type Environment, ofKind } from './environment.ts';
+import { whereIs } from './manifests.ts';
+import type { Container, Workload } from './workloads.ts';
+
+/** What the manifests do not hold stands for itself; the database's has a form that is checked. */
+const secretValues: Readonly<Record<string, string>> = {
+  DATABASE_URL: 'postgres://role:password@postgres:5432/orders',
+};
+
+/** Settings of Node's, which no config.ts names. */
+const nodeSettings = /^NODE_/;
+
+/** Is said by Kubernetes to mean it: what the drain takes, and then the pod's end. */
+const marginSeconds = 1;
+
+/**
+ * Lets each app's own config.ts read the environment that its container would have: it names what it objects to, and
+ * a name that it does not return is one that it does not know. Also that the pod waits for the drain, and is asked
+ * where the app listens.
+ */
+export async function checkSettings(root: string, environment: Environment): Promise<Finding[]> {
+  const checked = environment.workloads.flatMap((workload) =>
+    workload.containers.map((container) => checkContainer(root, environment, workload, container)),
+  );
+  return (await Promise.all(checked)).flat();
+}
+
+async function checkContainer(
+  root: string,
+  environment: Environment,
+  { manifest, pod }: Workload,
+  container: Container,
+): Promise<Finding[]> {
+  const reader = readerOf(root, container);
+  const { settings: given, twice } = settingsOf(environment, container);
+  const found = (rule: string, message: string): Finding => ({
+    rule,
+    where: whereIs(manifest),
+    message: `${container.name}: ${message}`,
+  });
+  const findings = twice.map((name) => found('settings', `${name} is there twice`));
+  if (reader === undefined) return findings;
+  const files = Object.entries(given).filter(
+    ([name, value]) => name.endsWith('_FILE') && !isMounted(container, value),
+  );
+  for (const [name, value] of files)
+    findings.push(found('settings', `${name}: nothing is mounted at ${value}`));
+
+  const read = await Promise.all(reader.names.map((name) => readSettings(reader.file, name, given)));
+  const [{ settings, problems } = { problems: [] }] = read;
+  if (settings === undefined) return [...findings, ...problems.map((problem) => found('settings', problem))];
+  const known = new Set(read.flatMap((one) => Object.keys(one.settings ?? {})));
+  for (const name of Object.keys(given))
+    if (!known.has(name) && !nodeSettings.test(name))
+      findings.push(found('settings', `${reader.program} knows no setting ${name}`));
+  if (reader.program === 'ordersctl') return findings;
+
+  const drainMs = Number(settings.SHUTDOWN_TIMEOUT_MS) + Number(settings.DRAIN_DELAY_MS ?? 0);
+  const graceSeconds = pod.terminationGracePeriodSeconds ?? 30;
+  if (graceSeconds * 1000 < drainMs + marginSeconds * 1000)
+    findings.push(
+      found('grace-period', `${graceSeconds} s are not more than the ${drainMs} ms that a drain may take`),
+    );
+  const port = settings.PORT ?? settings.PROBE_PORT;
+  if (!container.ports?.some(({ containerPort }) => containerPort === port))
+    findings.push(
+      found('probes', `the app listens on ${port ?? 'no port for probes'}, which is none of the container's`),
+    );
+  return findings;
+}
+
+interface Reader {
+  program: string;
+  file: string;
+  /** What reads it; the first must be content, the others may know more names. */
+  names: string[];
+}
+
+/** Who reads the container's environment, where it is one of ours. */
+function readerOf(root: string, { image = '', command = [] }: Container): Reader | undefined {
+  if (command[0] === 'ordersctl') {
+    // The steps of one Job share its environment.
+    const names = ['readDatabaseConfig', 'readTopicsConfig'];
+    if (/^(topics|acls)$/.test(command[1] ?? '')) names.reverse();
+    return { program: 'ordersctl', file: join(root, 'packages/ordersctl/src/config.ts'), names };
+  }
+  const [, app = ''] = /([^/:@]+)(:[^/:@]+)?(@.+)?$/.exec(image) ?? [];
+  const file = join(root, 'apps', app, 'src/config.ts');
+  return app !== '' && existsSync(file) ? { program: app, file, names: ['readConfig'] } : undefined;
+}
+
+function settingsOf(environment: Environment, { env = [], envFrom = [] }: Container) {
+  const maps = envFrom.map(({ configMapRef }) =>
+    ofKind(environment, 'ConfigMap').find(({ object }) => object.metadata.name === configMapRef?.name),
+  );
+  const entries = [
+    ...maps.flatMap((map) => Object.entries(map?.object.data ?? {})),
+    ...env.map(({ name, value }) => [name, value ?? secretValues[name] ?? 'secret'] as const),
+  ];
+  const names = entries.map(([name]) => name);
+  const twice = [...new Set(names.filter((name, i) => names.indexOf(name) !== i))];
+  return { settings: Object.fromEntries(entries), twice };
+}
+
+const isMounted = ({ volumeMounts = [] }: Container, path: string): boolean =>
+  volumeMounts.some(({ mountPath }) => path.startsWith(`${mountPath}/`));
+
+interface Read {
+  settings?: Record<string, unknown>;
+  problems: string[];
+}
+
+async function readSettings(
+  file: string,
+  name: string,
+  given: Readonly<Record<string, string>>,
+): Promise<Read> {
+  const program = join(import.meta.dirname, 'print-settings.ts');
+  const { stdout } = await promisify(execFile)(process.execPath, [program, file, name], {
+    env: { ...given },
+  });
+  return { problems: [], ...JSON.parse(stdout) };
+}
