@@ -1,14 +1,7 @@
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { type CommandRun, runCommand } from '../run.ts';
 import { workspaceRoot } from '../workspace.ts';
-
-export interface PnpmRun {
-  /** Exit status; 0 is success. */
-  status: number;
-  stdout: string;
-  stderr: string;
-}
 
 /**
  * Runs pnpm in any folder: the one that runs this script, or else the one that this workspace is built with.
@@ -18,15 +11,9 @@ export function runPnpm(
   dir: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-): Promise<PnpmRun> {
+): Promise<CommandRun> {
   const [command, ...first] = pnpmCommand();
-  const options = { cwd: dir, env: { ...process.env, ...environment }, maxBuffer: 64 << 20 };
-  return new Promise((done) => {
-    execFile(command, [...first, ...args], options, (error, stdout, stderr) => {
-      const code = error?.code;
-      done({ status: typeof code === 'number' ? code : error ? 1 : 0, stdout, stderr });
-    });
-  });
+  return runCommand(command, [...first, ...args], { cwd: dir, environment });
 }
 
 /** npx would ask the registry which pnpm to take; pnpm tells its scripts where it is. */

@@ -36,9 +36,13 @@ interface Step {
   with?: Readonly<Record<string, unknown>>;
 }
 
+/** From the root. */
+export const listWorkflows = (root: string): string[] =>
+  globSync('.github/workflows/*.{yml,yaml}', { cwd: root }).toSorted();
+
 /** Judges every workflow of the checkout. Seeing none is a finding: a check that sees nothing must not hold. */
 export function checkWorkflows(root: string, grants: WriteGrants = writeGrants): Finding[] {
-  const files = globSync('.github/workflows/*.{yml,yaml}', { cwd: root }).toSorted();
+  const files = listWorkflows(root);
   if (files.length === 0)
     return [{ rule: 'nothing-seen', where: '.github/workflows', message: 'has no workflow' }];
   return files.flatMap((file) => checkWorkflow(file, readFileSync(join(root, file), 'utf8'), grants));
