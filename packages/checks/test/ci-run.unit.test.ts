@@ -38,9 +38,10 @@ function startCi(scripts: Partial<Record<string, string>>) {
 const good = { test: 'echo "12 passed, 0 failed, 1 skipped"' };
 
 describe('.ci/run', () => {
-  test("runs the README's test command, then the other checks, and counts each as one", async () => {
+  test("runs the README's test command between the other checks, and counts each as one", async () => {
     const { code, lastLine, calls } = await startCi(good).ended;
     expect(calls).toEqual([
+      '--yes pnpm@12.21.0 check:deploy',
       '--yes pnpm@12.21.0 test',
       '--yes pnpm@12.21.0 typecheck',
       '--yes pnpm@12.21.0 lint',
@@ -48,36 +49,41 @@ describe('.ci/run', () => {
       '--yes pnpm@12.21.0 check:supply',
       '--yes pnpm@12.21.0 guards --ci',
     ]);
-    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '17 passed, 0 failed, 1 skipped' });
+    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '18 passed, 0 failed, 1 skipped' });
   });
 
   test.each<[string, Partial<Record<string, string>>, string]>([
-    ['a failed check', { ...good, lint: 'echo unformatted; exit 1' }, '16 passed, 1 failed, 1 skipped'],
+    ['a failed check', { ...good, lint: 'echo unformatted; exit 1' }, '17 passed, 1 failed, 1 skipped'],
     [
       'a failed test',
       { test: 'echo "12 passed, 2 failed, 1 skipped"; exit 1' },
-      '17 passed, 2 failed, 1 skipped',
+      '18 passed, 2 failed, 1 skipped',
     ],
-    ['tests without a closing line', { test: 'echo unwell; exit 1' }, '5 passed, 1 failed, 0 skipped'],
-    ['tests without a closing line that end well', { test: 'true' }, '5 passed, 1 failed, 0 skipped'],
-    ['no test at all', { test: 'echo "0 passed, 0 failed, 0 skipped"' }, '5 passed, 1 failed, 0 skipped'],
-    ['an unexplained status', { test: `${good.test}; exit 1` }, '17 passed, 1 failed, 1 skipped'],
+    ['tests without a closing line', { test: 'echo unwell; exit 1' }, '6 passed, 1 failed, 0 skipped'],
+    ['tests without a closing line that end well', { test: 'true' }, '6 passed, 1 failed, 0 skipped'],
+    ['no test at all', { test: 'echo "0 passed, 0 failed, 0 skipped"' }, '6 passed, 1 failed, 0 skipped'],
+    ['an unexplained status', { test: `${good.test}; exit 1` }, '18 passed, 1 failed, 1 skipped'],
   ])('fails by %s, and goes on', async (_, scripts, expected) => {
     const { code, lastLine, calls } = await startCi(scripts).ended;
     expect({ code, lastLine }).toEqual({ code: 1, lastLine: expected });
-    expect(calls).toHaveLength(6);
+    expect(calls).toHaveLength(7);
   });
 
   test('counts a check that cannot be done here as skipped, and says why at the end', async () => {
-    const scripts = { ...good, 'check:supply': 'echo "skipped: no registry"; echo Failed.; exit 77' };
+    const scripts = {
+      ...good,
+      'check:deploy': 'echo "skipped: no Go"; exit 77',
+      'check:supply': 'echo "skipped: no registry"; echo Failed.; exit 77',
+    };
     const { code, lastLine, output } = await startCi(scripts).ended;
-    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '16 passed, 0 failed, 2 skipped' });
+    expect({ code, lastLine }).toEqual({ code: 0, lastLine: '16 passed, 0 failed, 3 skipped' });
+    expect(output).toContain('== skipped: check:deploy: no Go\n');
     expect(output).toContain('== skipped: check:supply: no registry\n');
   });
 
   test('takes that only from the checks that may say so', async () => {
     const { code, lastLine } = await startCi({ ...good, lint: 'echo "skipped: tired"; exit 77' }).ended;
-    expect({ code, lastLine }).toEqual({ code: 1, lastLine: '16 passed, 1 failed, 1 skipped' });
+    expect({ code, lastLine }).toEqual({ code: 1, lastLine: '17 passed, 1 failed, 1 skipped' });
   });
 
   test('repeats the end of what failed', async () => {
@@ -93,8 +99,8 @@ describe('.ci/run', () => {
     const { code, lastLine, calls } = await ended;
     expect({ code, lastLine, calls: calls.length }).toEqual({
       code: 130,
-      lastLine: '0 passed, 1 failed, 0 skipped',
-      calls: 1,
+      lastLine: '1 passed, 1 failed, 0 skipped',
+      calls: 2,
     });
     expect(readFileSync(join(dir, 'calls.cleaned'), 'utf8')).toBe('cleaned\n');
   });
