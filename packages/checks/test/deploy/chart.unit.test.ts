@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { findHelm, runHelm } from '../../src/deploy/helm.ts';
 import { parseManifests } from '../../src/deploy/manifests.ts';
+import { createSchemaCheck } from '../../src/deploy/schemas.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
 import { scratchDir } from '../scratch.ts';
 import { find, type Malleable } from './manifests.ts';
@@ -59,6 +60,7 @@ describe.skipIf(helm === '')('the chart', () => {
       certificates: { 'kafka-ca': { configMap: 'kafka-ca' } },
     };
     const { manifests } = await render(values, 'payment-worker');
+    expect(manifests.flatMap(createSchemaCheck())).toEqual([]);
     expect(find(manifests, 'ScaledObject', 'payment-worker').object.spec.triggers[0]).toMatchObject({
       metadata: {
         consumerGroup: 'payment-worker',

@@ -5,6 +5,7 @@ import type { Manifest } from '../../src/deploy/manifests.ts';
 import { checkPods } from '../../src/deploy/pod-policies.ts';
 import { checkSettings } from '../../src/deploy/settings-policies.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
+import { scratchDir } from '../scratch.ts';
 import { type Change, changed, copyOf, deployment, find, without } from './manifests.ts';
 
 const rulesOf = (findings: readonly { rule: string; message: string }[]) =>
@@ -306,4 +307,28 @@ describe('a container with', () => {
     const found = rulesOf(await checkSettings(workspaceRoot, createEnvironment('production', own)));
     expect(found).toEqual([expect.stringContaining(expected)]);
   });
+});
+
+test('a file that a setting names must be mounted, and need not be here', async () => {
+  const config = `import { readFileSync } from 'node:fs';
+    export const readConfig = () => {
+      const { CA_FILE = '', PROBE_PORT, SHUTDOWN_TIMEOUT_MS } = process.env;
+      if (!readFileSync(CA_FILE, 'utf8').includes('BEGIN CERTIFICATE')) throw new Error('no certificate');
+      return { ...process.env, PROBE_PORT: Number(PROBE_PORT), SHUTDOWN_TIMEOUT_MS };
+    };`;
+  const root = scratchDir({
+    'apps/payment-worker/src/config.ts': config,
+    'package.json': '{ "type": "module" }',
+  });
+  const judgeFile = (path: string) => {
+    const change = changed('ConfigMap', 'payment-worker', (o) => Object.assign(o.data, { CA_FILE: path }));
+    const own = change(copyOf('production')).filter(
+      ({ file, object }) => file.endsWith('/payment-worker.yaml') && object.kind !== 'Job',
+    );
+    return checkSettings(root, createEnvironment('production', own));
+  };
+  expect(rulesOf(await judgeFile('/etc/orders/postgres-ca/ca.crt'))).toEqual([]);
+  expect(rulesOf(await judgeFile('/etc/orders/other/ca.crt'))).toEqual([
+    'settings: payment-worker: CA_FILE: nothing is mounted at /etc/orders/other/ca.crt',
+  ]);
 });
