@@ -11,7 +11,7 @@ import {
 } from 'fastify';
 import type { Kysely } from 'kysely';
 import { createAuthenticator, type Identity } from './authentication.ts';
-import { ApiError, unavailable } from './errors.ts';
+import { ApiError, shuttingDown } from './errors.ts';
 import { createIntake } from './intake.ts';
 import { parseJsonBody } from './json-body.ts';
 import { refuseConnection, sendProblem } from './problem.ts';
@@ -85,7 +85,7 @@ export function createApp(deps: AppDeps, options: Partial<AppOptions> = {}): App
   const { db, findApiKey } = deps;
   const intake = createIntake(deps);
   const authenticate = createAuthenticator({ findApiKey, rememberMs: limits.apiKeyRememberMs });
-  probeRoutes(http, async () => !drain.started() && (await deps.isReady()));
+  probeRoutes(http, { isDraining: drain.started, isReady: deps.isReady });
   orderRoutes(http, { db, intake, authenticate, answerDeadlineMs: limits.answerDeadlineMs });
   return { http, drain: drain.run };
 }
@@ -149,7 +149,7 @@ function drainable(http: FastifyInstance, limits: AppOptions) {
   let inFlight = 0;
 
   http.addHook('onRequest', async (_request, reply) => {
-    if (phase === 'closing') throw unavailable('the service is shutting down');
+    if (phase === 'closing') throw shuttingDown();
     inFlight++;
     reply.raw.once('close', () => {
       inFlight--;

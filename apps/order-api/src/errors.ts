@@ -31,6 +31,8 @@ export interface ApiErrorOptions extends ErrorOptions {
   readonly detail?: string;
   readonly errors?: readonly FieldProblem[];
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whether it is our fault, to be logged as an error; by default every status from 500 is. */
+  readonly isFault?: boolean;
 }
 
 /** An answer that is not the one the client asked for. */
@@ -40,6 +42,7 @@ export class ApiError extends Error {
   readonly detail: string | undefined;
   readonly errors: readonly FieldProblem[] | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly isFault: boolean;
 
   constructor(code: ApiErrorCode, options: ApiErrorOptions = {}) {
     super(options.detail ?? problemKinds[code].title, options);
@@ -49,12 +52,23 @@ export class ApiError extends Error {
     this.detail = options.detail;
     this.errors = options.errors;
     this.headers = options.headers ?? {};
+    this.isFault = options.isFault ?? this.statusCode >= 500;
   }
 }
 
 /** Seconds after which a client may try again. */
 const retryAfterSeconds = 1;
 
+const retryAfter = { 'retry-after': String(retryAfterSeconds) };
+
 /** The client may repeat the request with the same idempotency key, and will not order twice. */
 export const unavailable = (detail: string, cause?: unknown): ApiError =>
-  new ApiError('unavailable', { detail, cause, headers: { 'retry-after': String(retryAfterSeconds) } });
+  new ApiError('unavailable', { detail, cause, headers: retryAfter });
+
+/** As `unavailable`, in an orderly drain: nothing is wrong. */
+export const shuttingDown = (): ApiError =>
+  new ApiError('unavailable', {
+    detail: 'the service is shutting down',
+    headers: retryAfter,
+    isFault: false,
+  });

@@ -55,4 +55,4 @@ async function start() {
   };
 }
 
-await runService({ logger, shutdownTimeoutMs: config.SHUTDOWN_TIMEOUT_MS, start });
+await runService({ logger, shutdownTimeoutMs: config.DRAIN_DELAY_MS + config.SHUTDOWN_TIMEOUT_MS, start });

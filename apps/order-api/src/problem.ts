@@ -46,7 +46,7 @@ export function sendProblem(thrown: unknown, request: FastifyRequest, reply: Fas
   const error = apiErrorOf(thrown);
   const { statusCode, code } = error;
   const fields = { statusCode, code, method: request.method, route: request.routeOptions.url };
-  if (statusCode >= 500) request.log.error({ ...fields, err: thrown }, 'request failed');
+  if (error.isFault) request.log.error({ ...fields, err: thrown }, 'request failed');
   else request.log.info({ ...fields, detail: error.detail, errors: error.errors }, 'request refused');
   return reply
     .code(statusCode)

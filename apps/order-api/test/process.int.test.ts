@@ -83,6 +83,11 @@ describe('SIGTERM', () => {
     expect(JSON.stringify(service.logs)).not.toContain(api().acme.key);
   });
 
+  it('the time for which it goes on serving is not part of the drain’s limit', async () => {
+    const { service } = await start(api(), { DRAIN_DELAY_MS: '1500', SHUTDOWN_TIMEOUT_MS: '1000' });
+    expect(await service.stop('SIGTERM')).toEqual({ code: 0, signal: null });
+  });
+
   it('with connections that never sent a request: ends all the same', async () => {
     const { service, port } = await start(api(), { DRAIN_DELAY_MS: '0' });
     const silent = connect({ port, host: '127.0.0.1' });

@@ -9,10 +9,17 @@ export interface ServiceOptions {
   env?: Record<string, string>;
   /** The process kills itself (SIGKILL) when it reaches this crash point. */
   killAt?: string;
+  /** The checkout whose app is started, with a `/` at its end; this one unless told. */
+  checkout?: URL;
 }
 
-/** A service; `reachedCrashPoint` says at which point it killed itself, if it did. */
-export type SystemService = ServiceProcess & { reachedCrashPoint(): Promise<string | null> };
+/** A service of a running system. */
+export interface SystemService extends ServiceProcess {
+  /** Where it answers its probes; the API answers everything there. */
+  readonly url: string;
+  /** At which crash point it killed itself, if it did. */
+  reachedCrashPoint(): Promise<string | null>;
+}
 
 /** Starts services as processes, all with this environment, and ends those that still run. */
 export async function createServices(environment: Record<string, string>) {
@@ -26,25 +33,25 @@ export async function createServices(environment: Record<string, string>) {
     env: Record<string, string>,
     options: ServiceOptions,
   ): Promise<SystemService> {
-    const probePort = env.PORT ?? String(await freePort());
+    const settings = { ...environment, ...env, ...options.env };
+    const probePort = settings.PORT ?? String(await freePort());
+    const url = `http://127.0.0.1:${probePort}`;
     const killFile = join(scratch, `kill-${++starts}`);
     const service = await startService({
       name: app,
-      entry: serviceMain(app),
+      entry: serviceMain(app, options.checkout),
       env: {
-        ...environment,
-        ...env,
+        ...settings,
         PROBE_PORT: probePort,
         ...(options.killAt === undefined ? {} : { KILL_AT: options.killAt, KILL_AT_FILE: killFile }),
-        ...options.env,
       },
       imports: options.killAt === undefined ? [] : [killAtHook],
     });
     running.add(service);
     void service.exited.then(() => running.delete(service));
-    await waitUntilReady(service, `http://127.0.0.1:${probePort}/readyz`);
+    await waitUntilReady(service, `${url}/readyz`);
     const reachedCrashPoint = () => readFile(killFile, 'utf8').then((text) => text.trim(), absent);
-    return Object.assign(service, { reachedCrashPoint });
+    return Object.assign(service, { url, reachedCrashPoint });
   }
 
   async function close(): Promise<void> {

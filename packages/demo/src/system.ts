@@ -22,6 +22,8 @@ export async function startSystem(options: {
   /** Name of the database, prefix of topic and group: lower case letters, digits and `_`. */
   name: string;
   simulator?: Parameters<typeof startGatewaySimulator>[0];
+  /** The checkout whose `ordersctl` prepares it, with a `/` at its end; this one unless told. */
+  checkout?: URL;
 }) {
   const { name, postgresUrl, kafkaBrokers } = options;
   const topic = `${name}.orders.events`;
@@ -33,9 +35,11 @@ export async function startSystem(options: {
     ORDERS_TOPIC: topic,
     LOG_LEVEL: 'info',
   };
-  await ordersctl(environment, 'migrate');
-  await ordersctl(environment, 'topics', 'apply');
-  const { key: apiKey } = await ordersctl(environment, 'keys', 'create', '--tenant', 'demo', '--name', name);
+  const ordersctl = (args: readonly string[], checkout = options.checkout) =>
+    runOrdersctl(environment, args, checkout);
+  await ordersctl(['migrate']);
+  await ordersctl(['topics', 'apply']);
+  const { key: apiKey } = await ordersctl(['keys', 'create', '--tenant', 'demo', '--name', name]);
 
   const port = await freePort();
   const apiUrl = `http://127.0.0.1:${port}`;
@@ -55,6 +59,8 @@ export async function startSystem(options: {
     apiKey: apiKey as string,
     pool,
     simulator,
+    /** Runs `ordersctl … --json` of a checkout on this system, and returns its answer. */
+    ordersctl,
     ...createOrderClient({ apiUrl, apiKey: apiKey as string, name }),
     startApi: (o: ServiceOptions = {}) => services.start('order-api', api, o),
     startRelay: (o: ServiceOptions = {}) => services.start('outbox-relay', {}, o),
@@ -77,9 +83,17 @@ export async function startSystem(options: {
 const run = promisify(execFile);
 
 /** Runs `ordersctl … --json` as a process and returns its answer. */
-async function ordersctl(env: Record<string, string>, ...args: string[]): Promise<Record<string, unknown>> {
-  const { stdout } = await run(process.execPath, [fileURLToPath(ordersctlMain), ...args, '--json'], {
-    env: { ...env, PATH: process.env.PATH },
-  });
+async function runOrdersctl(
+  env: Record<string, string>,
+  args: readonly string[],
+  checkout: URL | undefined,
+): Promise<Record<string, unknown>> {
+  const { stdout } = await run(
+    process.execPath,
+    [fileURLToPath(ordersctlMain(checkout)), ...args, '--json'],
+    {
+      env: { ...env, PATH: process.env.PATH },
+    },
+  );
   return JSON.parse(stdout);
 }

@@ -1,10 +1,13 @@
-const root = new URL('../../../', import.meta.url);
+/** The checkout that this file belongs to. */
+const thisCheckout = new URL('../../../', import.meta.url);
 
-/** Entry of an app, as `node` runs it. */
-export const serviceMain = (app: string): URL => new URL(`apps/${app}/src/main.ts`, root);
+/** Entry of an app, as `node` runs it, of this checkout or of another. */
+export const serviceMain = (app: string, checkout = thisCheckout): URL =>
+  new URL(`apps/${app}/src/main.ts`, checkout);
 
 /** Entry of the operators' command line. */
-export const ordersctlMain = new URL('packages/ordersctl/src/main.ts', root);
+export const ordersctlMain = (checkout = thisCheckout): URL =>
+  new URL('packages/ordersctl/src/main.ts', checkout);
 
 /** Loaded with `--import` into a service that is to kill itself at a crash point. */
-export const killAtHook = new URL('packages/service-runtime/src/testing/kill-at.ts', root);
+export const killAtHook = new URL('packages/service-runtime/src/testing/kill-at.ts', thisCheckout);

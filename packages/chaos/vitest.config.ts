@@ -1,0 +1,3 @@
+import { packageTests } from '@orders/dev-stack/vitest';
+
+export default packageTests();
