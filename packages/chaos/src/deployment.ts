@@ -46,7 +46,8 @@ async function addReplica({ start, service }: Deployment): Promise<SystemService
   return replica;
 }
 
-async function terminate({ service }: Deployment, replica: SystemService): Promise<Ending> {
+/** Tells a replica to end, and waits until it has. */
+export async function terminate({ service }: Deployment, replica: SystemService): Promise<Ending> {
   service?.terminating(replica.url);
   const exit = await replica.stop('SIGTERM');
   const drainsFrom = replica.logs.findIndex(({ msg }) => msg === 'draining');
