@@ -1,5 +1,5 @@
-import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import { createInboxAndDeadLetters } from './migrations/0001-inbox-and-dead-letters.ts';
 
 /** Where this package's own Migrator keeps what has been applied. */
 export const consumerMigrationTable = 'consumer_migrations';
@@ -10,43 +10,3 @@ export const consumerMigrationLockTable = 'consumer_migrations_lock';
 export const consumerMigrations: Readonly<Record<string, Migration>> = {
   '0001-inbox-and-dead-letters': { up: createInboxAndDeadLetters },
 };
-
-/** Expand. */
-async function createInboxAndDeadLetters(db: Kysely<unknown>): Promise<void> {
-  // Ids are text: they are the producer's, and not every producer uses UUIDs.
-  await sql`
-    CREATE TABLE processed_events (
-      event_id text NOT NULL,
-      worker_id text NOT NULL,
-      processed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-      topic text,
-      "partition" integer,
-      "offset" bigint,
-      PRIMARY KEY (event_id, worker_id)
-    )`.execute(db);
-  await sql`
-    CREATE TABLE dead_letter_events (
-      id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-      event_id text,
-      worker_id text NOT NULL,
-      topic text,
-      "partition" integer,
-      "offset" bigint,
-      key bytea,
-      value bytea,
-      headers jsonb NOT NULL DEFAULT '{}',
-      payload jsonb,
-      reason text NOT NULL,
-      attempts integer NOT NULL DEFAULT 1,
-      round integer NOT NULL DEFAULT 1,
-      state varchar NOT NULL DEFAULT 'DEAD',
-      failed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-    )`.execute(db);
-  await sql`
-    CREATE UNIQUE INDEX dead_letter_events_record ON dead_letter_events (worker_id, topic, "partition", "offset")
-      WHERE "offset" IS NOT NULL`.execute(db);
-  await sql`
-    CREATE UNIQUE INDEX dead_letter_events_round ON dead_letter_events (worker_id, event_id, round)
-      WHERE "offset" IS NULL`.execute(db);
-  await sql`CREATE INDEX dead_letter_events_failed_at ON dead_letter_events (failed_at DESC)`.execute(db);
-}
