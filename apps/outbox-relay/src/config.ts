@@ -1,4 +1,10 @@
-import { databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
+import {
+  databaseConfig,
+  kafkaConfig,
+  kafkaSecurity,
+  loadConfig,
+  serviceConfig,
+} from '@orders/service-runtime';
 import { type Static, Type } from 'typebox';
 
 /** The Kafka clients to choose from: the usual one, and one that costs less CPU. */
@@ -30,4 +36,8 @@ const Config = Type.Object({
 export type RelayConfig = Readonly<Static<typeof Config>>;
 
 /** The environment, validated and frozen. @throws ConfigError naming every problem */
-export const readConfig = (): RelayConfig => loadConfig(Config);
+export function readConfig(): RelayConfig {
+  const config = loadConfig(Config);
+  kafkaSecurity(config); // refused now, not when the broker is reached
+  return config;
+}

@@ -2,7 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
 import { createRelay, OutboxError, type Publisher } from '@orders/outbox';
 import { createPromClientMetrics } from '@orders/outbox/prom-client';
-import { crashPoint, type Logger, type RunningService, startProbes } from '@orders/service-runtime';
+import {
+  crashPoint,
+  kafkaSecurity,
+  type Logger,
+  type RunningService,
+  startProbes,
+} from '@orders/service-runtime';
 import { Registry } from 'prom-client';
 import type { RelayConfig } from './config.ts';
 import { createPublisher } from './publishers.ts';
@@ -20,7 +26,8 @@ export async function startRelayService(
   stopping: AbortSignal,
 ): Promise<RunningService> {
   const database = openDatabase(config, logger);
-  const broker = { brokers: config.KAFKA_BROKERS, clientId: service, logger };
+  const security = kafkaSecurity(config);
+  const broker = { brokers: config.KAFKA_BROKERS, clientId: service, security, logger };
   const publisher = createPublisher(config.PUBLISHER, broker);
   const registry = new Registry();
   const relay = createRelay(

@@ -1,4 +1,11 @@
-import { ConfigError, databaseConfig, kafkaConfig, loadConfig, serviceConfig } from '@orders/service-runtime';
+import {
+  ConfigError,
+  databaseConfig,
+  kafkaConfig,
+  kafkaProblems,
+  loadConfig,
+  serviceConfig,
+} from '@orders/service-runtime';
 import { type Static, Type } from 'typebox';
 
 const ms = (defaultMs: number, minimum = 1) => Type.Integer({ default: defaultMs, minimum });
@@ -37,7 +44,7 @@ export type WorkerConfig = Readonly<Static<typeof Config>>;
  */
 export function readConfig(): WorkerConfig {
   const config = loadConfig(Config);
-  const problems = contradictions(config);
+  const problems = [...kafkaProblems(config), ...contradictions(config)];
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }

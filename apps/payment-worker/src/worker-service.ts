@@ -5,6 +5,7 @@ import { createHttpGateway, createPaymentExecutor } from '@orders/payments';
 import {
   crashPoint,
   createKafka,
+  kafkaSecurity,
   type Logger,
   type RunningService,
   startProbes,
@@ -27,7 +28,12 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
   const executor = createExecutor(config, { database, outbox, lifecycle, logger });
   const intake = createOrderIntake(
     {
-      kafka: createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, logger }),
+      kafka: createKafka({
+        brokers: config.KAFKA_BROKERS,
+        clientId: service,
+        security: kafkaSecurity(config),
+        logger,
+      }),
       db: database.db,
       lifecycle,
       logger,

@@ -1,5 +1,5 @@
 import { ordersTopic, topics } from '@orders/events';
-import { createKafka } from '@orders/service-runtime';
+import { createKafka, kafkaSecurity } from '@orders/service-runtime';
 import { readTopicsConfig } from './config.ts';
 import { OrdersctlError } from './errors.ts';
 import { answer, type CommonOptions, type Output } from './output.ts';
@@ -10,12 +10,14 @@ export async function applyDeclaredTopics(
   output: Output,
   options: CommonOptions & { replicationFactor?: number },
 ): Promise<void> {
-  const { KAFKA_BROKERS, ORDERS_TOPIC, TOPICS_REPLICATION_FACTOR } = readTopicsConfig();
+  const config = readTopicsConfig();
+  const { KAFKA_BROKERS, ORDERS_TOPIC, TOPICS_REPLICATION_FACTOR } = config;
+  const security = kafkaSecurity(config);
   const replicationFactor = options.replicationFactor ?? TOPICS_REPLICATION_FACTOR;
   const declared = topics.map((topic) => (topic === ordersTopic ? { ...topic, name: ORDERS_TOPIC } : topic));
 
   const logger = clientLog(output, options);
-  const admin = createKafka({ brokers: KAFKA_BROKERS, clientId: 'ordersctl', logger }).admin();
+  const admin = createKafka({ brokers: KAFKA_BROKERS, clientId: 'ordersctl', security, logger }).admin();
   try {
     await admin.connect();
   } catch (error) {

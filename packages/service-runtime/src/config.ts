@@ -28,6 +28,12 @@ export const kafkaConfig = {
   /** `host:port`, several of them separated by commas. */
   KAFKA_BROKERS: Type.String({ minLength: 1 }),
   ORDERS_TOPIC: Type.String({ default: 'orders.events', minLength: 1 }),
+  KAFKA_TLS: Type.Boolean({ default: false }),
+  /** Certificate of the authority that signed the brokers' (PEM); the system's authorities when absent. */
+  KAFKA_CA_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  KAFKA_SASL_MECHANISM: Type.Enum(['scram-sha-512', 'scram-sha-256'], { default: 'scram-sha-512' }),
+  KAFKA_SASL_USERNAME: Type.Optional(Type.String({ minLength: 1 })),
+  KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ minLength: 1 })),
 };
 
 /**

@@ -1,4 +1,5 @@
-import { Kafka, type LogEntry, logLevel } from 'kafkajs';
+import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs';
+import type { KafkaSecurity } from './kafka-security.ts';
 import { stopIdleTimers } from './kafkajs-idle-timer.ts';
 import type { Logger } from './logger.ts';
 
@@ -10,14 +11,17 @@ export function createKafka(options: {
   brokers: string | readonly string[];
   clientId: string;
   logger: Logger;
+  security?: KafkaSecurity;
 }): Kafka {
-  const { brokers, clientId, logger } = options;
+  const { brokers, clientId, logger, security = {} } = options;
   if (!stopIdleTimers())
     logger.debug({}, 'this kafkajs is not the one whose idle timers we know how to stop');
   const list = typeof brokers === 'string' ? brokers.split(',') : brokers;
   return new Kafka({
     clientId,
     brokers: list.map((broker) => broker.trim()).filter((broker) => broker !== ''),
+    ...(security.ssl === undefined ? {} : { ssl: security.ssl }),
+    ...(security.sasl === undefined ? {} : { sasl: security.sasl as SASLOptions }),
     connectionTimeout: 5000,
     retry: { initialRetryTime: 100, maxRetryTime: 5000 },
     logLevel: logLevel.INFO,
