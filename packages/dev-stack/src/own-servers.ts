@@ -3,10 +3,14 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedKafka } from './embedded-kafka.ts';
+import type { ServerCertificate } from './certificates.ts';
+import { type SecureListener, startEmbeddedKafka } from './embedded-kafka.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { findJava, kafkaCacheDir } from './kafka-jars.ts';
 import { hasEnded, type StackHost } from './stack-host.ts';
+
+export { certify, type ServerCertificate } from './certificates.ts';
+export type { SecureListener } from './embedded-kafka.ts';
 
 /** A server that nobody else uses, so that it may be killed and started again. */
 export interface OwnServer {
@@ -20,18 +24,23 @@ export interface OwnServer {
   close(): Promise<void>;
 }
 
-/** @param o `binDir` of an installed PostgreSQL; else the embedded one */
-export async function startOwnPostgres(o: { binDir?: string } = {}): Promise<OwnServer & { url: string }> {
+/**
+ * @param o `binDir` of an installed PostgreSQL, else the embedded one; with a `certificate` it takes connections with
+ * TLS and SCRAM only, and the URL is still to be given its `sslmode`
+ */
+export async function startOwnPostgres(
+  o: { binDir?: string; certificate?: ServerCertificate } = {},
+): Promise<OwnServer & { url: string }> {
   const host = ownHost('postgres');
-  const started = await startEmbeddedPostgres(host, o.binDir);
+  const started = await startEmbeddedPostgres(host, o.binDir, o.certificate);
   // The immediate shutdown is PostgreSQL's own way to crash: it leaves no shared memory behind.
   return { ...ownServer(host, started.server, started.restart, 'SIGQUIT'), url: started.url };
 }
 
 /** One Kafka node; needs Java. */
-export async function startOwnKafka(): Promise<OwnServer & { brokers: string[] }> {
+export async function startOwnKafka(secure?: SecureListener): Promise<OwnServer & { brokers: string[] }> {
   const host = ownHost('kafka');
-  const started = await startEmbeddedKafka(host);
+  const started = await startEmbeddedKafka(host, secure);
   return { ...ownServer(host, started.broker, started.restart, 'SIGKILL'), brokers: started.brokers };
 }
 

@@ -13,6 +13,7 @@ Environment:
 export const topicsEnvironment = `
 Environment:
   KAFKA_BROKERS              host:port, several separated by commas
+  KAFKA_TLS, KAFKA_CA_FILE, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM
   ORDERS_TOPIC               another name for orders.events
   TOPICS_REPLICATION_FACTOR  see --replication-factor`;
 

@@ -1,3 +1,4 @@
+import type { ServiceRoles } from '@orders/db';
 import { Command, CommanderError } from 'commander';
 import { common, databaseEnvironment, positiveInteger, topicsEnvironment } from './command-options.ts';
 import { type CommonOptions, complain, type Output } from './output.ts';
@@ -42,6 +43,21 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
     .action(async (options: CommonOptions) => {
       const { migrate } = await import('./database-commands.ts');
       await migrate(output, options);
+    });
+
+  const grants = program.command('grants').description('Database roles of the services');
+  common(grants.command('apply'))
+    .description(
+      'Give each service’s role what it needs and nothing else; for the owner, after each `migrate`.',
+    )
+    .option('--api <role>', 'role of order-api', 'order_api')
+    .option('--relay <role>', 'role of outbox-relay', 'outbox_relay')
+    .option('--worker <role>', 'role of payment-worker', 'payment_worker')
+    .option('--outbox-owner <role>', 'role that owns the outbox’s tables', 'outbox_owner')
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions & ServiceRoles) => {
+      const { applyServiceGrants } = await import('./grants-command.ts');
+      await applyServiceGrants(output, options);
     });
 
   const topics = program.command('topics').description('Kafka topics');

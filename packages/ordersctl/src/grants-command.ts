@@ -1,0 +1,16 @@
+import { applyGrants, type ServiceRoles } from '@orders/db';
+import { withDatabase } from './database-commands.ts';
+import { answer, type CommonOptions, type Output } from './output.ts';
+
+/** `ordersctl grants apply` */
+export async function applyServiceGrants(
+  output: Output,
+  options: CommonOptions & ServiceRoles,
+): Promise<void> {
+  const { api, relay, worker, outboxOwner } = options;
+  const roles = { api, relay, worker, outboxOwner };
+  await withDatabase(({ db }) => applyGrants(db, roles));
+  answer(output, options, { roles }, [
+    `${api}, ${relay} and ${worker} have what they need and nothing else; ${outboxOwner} owns the outbox`,
+  ]);
+}
