@@ -65,6 +65,8 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
  */
 export async function applyGrants(db: Kysely<Database>, roles: ServiceRoles = serviceRoles): Promise<void> {
   await db.transaction().execute(async (tx) => {
+    // Several Jobs at once: PostgreSQL refuses grants on one table from two transactions.
+    await sql`SELECT pg_advisory_xact_lock(hashtextextended('orders.grants', 0))`.execute(tx);
     await assertRoles(tx, roles);
     const { outboxOwner, ...services } = roles;
     const schema = await currentSchema(tx);
