@@ -31,14 +31,30 @@ describe('kafkaSecurity', () => {
   });
 
   it.each([
-    [user, 'KAFKA_SASL_USERNAME needs KAFKA_TLS=true'],
-    [{ ...user, KAFKA_TLS: 'false' }, 'KAFKA_SASL_USERNAME needs KAFKA_TLS=true'],
-    [{ KAFKA_CA_FILE: ca }, 'KAFKA_CA_FILE needs KAFKA_TLS=true'],
-    [{ KAFKA_TLS: 'true', KAFKA_SASL_USERNAME: 'x' }, /needed both, or neither$/],
-    [{ KAFKA_TLS: 'true', KAFKA_SASL_PASSWORD: 'hunter2' }, /needed both, or neither$/],
-    [{ KAFKA_TLS: 'true', KAFKA_CA_FILE: join(dir, 'none') }, 'KAFKA_CA_FILE cannot be read: ENOENT'],
-    [{ KAFKA_TLS: 'true', KAFKA_CA_FILE: file('empty', '') }, 'KAFKA_CA_FILE holds no certificate in PEM'],
-  ] as [Record<string, string>, string | RegExp][])('refuses %j', (env, problem) => {
+    ['a principal without TLS', user, 'KAFKA_SASL_USERNAME needs KAFKA_TLS=true'],
+    ['a principal with TLS off', { ...user, KAFKA_TLS: 'false' }, 'KAFKA_SASL_USERNAME needs KAFKA_TLS=true'],
+    ['an authority without TLS', { KAFKA_CA_FILE: ca }, 'KAFKA_CA_FILE needs KAFKA_TLS=true'],
+    [
+      'a name without a password',
+      { KAFKA_TLS: 'true', KAFKA_SASL_USERNAME: 'x' },
+      /needed both, or neither$/,
+    ],
+    [
+      'a password without a name',
+      { KAFKA_TLS: 'true', KAFKA_SASL_PASSWORD: 'hunter2' },
+      /needed both, or neither$/,
+    ],
+    [
+      'an authority that is not there',
+      { KAFKA_TLS: 'true', KAFKA_CA_FILE: join(dir, 'none') },
+      'KAFKA_CA_FILE cannot be read: ENOENT',
+    ],
+    [
+      'an authority that is none',
+      { KAFKA_TLS: 'true', KAFKA_CA_FILE: file('empty', '') },
+      'KAFKA_CA_FILE holds no certificate in PEM',
+    ],
+  ] as [string, Record<string, string>, string | RegExp][])('refuses %s', (_, env, problem) => {
     expect(kafkaProblems(settings(env))).toEqual([
       typeof problem === 'string' ? problem : expect.stringMatching(problem),
     ]);
