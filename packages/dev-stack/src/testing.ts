@@ -45,7 +45,10 @@ export async function createTestTopic(prefix: string, o: { partitions?: number }
 async function hasLeaders(admin: ReturnType<Kafka['admin']>, topic: string, count: number) {
   const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
   const partitions = topics[0]?.partitions ?? [];
-  return partitions.length === count && partitions.every((one) => one.leader >= 0);
+  if (partitions.length !== count || !partitions.every((one) => one.leader >= 0)) return false;
+  // A leader is announced before the broker knows that it is the one: only its own answer says so.
+  await admin.fetchTopicOffsets(topic);
+  return true;
 }
 
 export interface TestDatabase {
