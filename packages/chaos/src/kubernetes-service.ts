@@ -23,12 +23,14 @@ export interface KubernetesService {
 interface Endpoint {
   readonly url: URL;
   ready: boolean;
+  terminating: boolean;
   leave(): void;
 }
 
 /**
  * A stand-in for a Kubernetes Service with kube-proxy. It balances connections, not requests: a new one goes to the
- * next replica that was ready when it was last asked, and then stays there, also when that replica is terminating.
+ * next replica that was ready when it was last asked, and then stays there, also when that replica is terminating. While
+ * one is still listed that is terminating, all new ones go there: the worst that a cluster may do.
  * A replica that refuses a connection refuses it to the client; nothing is tried a second time.
  */
 export async function startKubernetesService(times: ServiceTimes): Promise<KubernetesService> {
@@ -38,7 +40,7 @@ export async function startKubernetesService(times: ServiceTimes): Promise<Kuber
 
   const server = createServer({ noDelay: true }, (client) => {
     const ready = [...endpoints.values()].filter((endpoint) => endpoint.ready);
-    const chosen = ready[turn++ % ready.length];
+    const chosen = ready.find((endpoint) => endpoint.terminating) ?? ready[turn++ % ready.length];
     if (chosen === undefined) return void client.destroy();
     const replica = connect({ host: chosen.url.hostname, port: Number(chosen.url.port), noDelay: true });
     lead(client, replica);
@@ -53,7 +55,9 @@ export async function startKubernetesService(times: ServiceTimes): Promise<Kuber
   async function add(url: string): Promise<void> {
     const firstReady = Promise.withResolvers<void>();
     const ask = async () => {
-      endpoint.ready = await isReady(url, times.readinessPeriodMs);
+      const ready = await isReady(url, times.readinessPeriodMs);
+      if (endpoint.terminating) return; // nobody goes by its word any more
+      endpoint.ready = ready;
       if (endpoint.ready) firstReady.resolve();
     };
     const asking = setInterval(() => void ask(), times.readinessPeriodMs);
@@ -61,7 +65,7 @@ export async function startKubernetesService(times: ServiceTimes): Promise<Kuber
       clearInterval(asking);
       endpoints.delete(url);
     };
-    const endpoint: Endpoint = { url: new URL(url), ready: false, leave };
+    const endpoint: Endpoint = { url: new URL(url), ready: false, terminating: false, leave };
     endpoints.set(url, endpoint);
     void ask();
     await firstReady.promise;
@@ -72,7 +76,9 @@ export async function startKubernetesService(times: ServiceTimes): Promise<Kuber
     add,
     terminating: (url) => {
       const endpoint = endpoints.get(url);
-      if (endpoint !== undefined) setTimeout(endpoint.leave, times.propagationMs);
+      if (endpoint === undefined) return;
+      endpoint.terminating = true;
+      setTimeout(endpoint.leave, times.propagationMs);
     },
     async close() {
       for (const endpoint of endpoints.values()) endpoint.leave();

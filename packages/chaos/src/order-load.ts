@@ -25,10 +25,12 @@ const connectionsMax = 16;
 /** Every so many orders, one is declined for good, and one is sent a second time after its answer. */
 const declinedEvery = 10;
 const repeatedEvery = 7;
+/** And every other one comes on a connection of its own. */
+const aloneEvery = 2;
 
 /**
- * Sends orders at a steady rate, whether earlier ones have been answered or not, on connections that are kept alive,
- * and none of them a second time because it failed: a client that does not forgive.
+ * Sends orders at a steady rate, whether earlier ones have been answered or not, on connections that are kept alive and
+ * on new ones, and none of them a second time because it failed: a client that does not forgive.
  */
 export function startOrderLoad(options: {
   url: string;
@@ -43,7 +45,8 @@ export function startOrderLoad(options: {
   let sent = 0;
 
   async function send(key: string, body: string, repeated = false): Promise<void> {
-    const answer = { key, repeated, ...(await post(agent, { url, apiKey, key, body })) };
+    const connections = sent % aloneEvery === 0 ? new Agent() : agent;
+    const answer = { key, repeated, ...(await post(connections, { url, apiKey, key, body })) };
     answers.push(answer);
   }
   async function sendNext(): Promise<void> {
