@@ -57,7 +57,9 @@ describe('Test 6: Dead letters', () => {
     ]);
     expect(await db().counted(name)).toBe(2);
     expect(first.consumer.counts()).toMatchObject({ handled: 2, deadLetters: 3 });
-    expect(first.logger.entries.filter((entry) => entry.level === 'warn')).toMatchObject([
+    // A broker that has just started may have the consumer try again, and that is a warning too.
+    const told = first.logger.entries.filter(({ level, fields }) => level === 'warn' && 'reason' in fields);
+    expect(told).toMatchObject([
       {
         message: 'dead letter',
         fields: { topic, partition: 0, offset: '1', reason: 'header id is missing' },
