@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 /** Times of a cluster, in milliseconds. */
 export interface ServiceTimes {
-  /** How often a replica's `/readyz` is asked, as by a readinessProbe with `failureThreshold: 1`. */
+  /** How often a replica's `/readyz` is asked, as by a readinessProbe with Kubernetes' own limits. */
   readonly readinessPeriodMs: number;
   /** From a replica's termination until no new connection is led to it. */
   readonly propagationMs: number;
@@ -19,6 +19,9 @@ export interface KubernetesService {
   terminating(url: string): void;
   close(): Promise<void>;
 }
+
+/** A readinessProbe's `timeoutSeconds` and `failureThreshold`, unless told: one slow answer takes nobody out. */
+const probe = { timeoutMs: 1_000, failuresMax: 3 };
 
 interface Endpoint {
   readonly url: URL;
@@ -54,10 +57,12 @@ export async function startKubernetesService(times: ServiceTimes): Promise<Kuber
 
   async function add(url: string): Promise<void> {
     const firstReady = Promise.withResolvers<void>();
+    let failures = 0;
     const ask = async () => {
-      const ready = await isReady(url, times.readinessPeriodMs);
+      const ready = await isReady(url, probe.timeoutMs);
       if (endpoint.terminating) return; // nobody goes by its word any more
-      endpoint.ready = ready;
+      failures = ready ? 0 : failures + 1;
+      endpoint.ready = ready || (endpoint.ready && failures < probe.failuresMax);
       if (endpoint.ready) firstReady.resolve();
     };
     const asking = setInterval(() => void ask(), times.readinessPeriodMs);
