@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { pnpmCommand } from '@orders/dev-stack';
 
 /**
  * The version that this one is rolled out over; at each release it becomes the release before.
@@ -37,7 +37,7 @@ export async function checkOut(commit: string): Promise<Checkout> {
     await run('git', ['archive', '--output', archive, commit], { cwd: repository });
     await run('tar', ['-xf', archive, '-C', building]);
     rmSync(archive);
-    const [command, ...first] = await pnpmCommand();
+    const [command, ...first] = pnpmCommand();
     const install = [...first, 'install', '--frozen-lockfile', '--prefer-offline', '--ignore-scripts'];
     await run(command, install, { cwd: building, timeout: installTimeoutMs });
     renameSync(building, final); // in one step: whoever is first wins, all have the same
@@ -47,12 +47,4 @@ export async function checkOut(commit: string): Promise<Checkout> {
     rmSync(building, { recursive: true, force: true });
   }
   return there;
-}
-
-/** npx would ask the registry which pnpm to take; pnpm tells its scripts where it is. */
-async function pnpmCommand(): Promise<[string, ...string[]]> {
-  const { npm_execpath: running } = process.env;
-  if (running !== undefined && basename(running) === 'pnpm') return [running];
-  const { packageManager } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'));
-  return ['npx', '--yes', packageManager];
 }

@@ -8,6 +8,7 @@ export {
   type SimulatorSettings,
   startGatewaySimulator,
 } from './gateway-simulator/index.ts';
+export { pnpmCommand } from './pnpm-command.ts';
 export {
   type LogLine,
   type ServiceExit,

@@ -4,7 +4,7 @@ import { DevStackError } from './errors.ts';
 /**
  * Asks `probe` until it answers something other than null, undefined or false, and returns that answer.
  * A probe that throws has no answer yet.
- * @throws DevStackError DEV_STACK_TIMEOUT after `timeoutMs`, naming `what` and the probe's last error
+ * @throws DevStackError DEV_STACK_TIMEOUT after `timeoutMs`, naming `what` and the error, if the probe's last answer was one
  */
 export async function waitFor<T>(
   what: string,
@@ -21,13 +21,17 @@ export async function waitFor<T>(
   try {
     while (!expiry.signal.aborted) {
       // A probe that never answers must not outwait the limit either.
-      const answer = await Promise.race([
-        probe().catch((error: unknown) => {
+      const asked = probe().then(
+        (found) => {
+          lastError = undefined;
+          return found;
+        },
+        (error: unknown) => {
           lastError = error;
           return null;
-        }),
-        expired,
-      ]);
+        },
+      );
+      const answer = await Promise.race([asked, expired]);
       if (answer !== null && answer !== undefined && answer !== false) return answer;
       await Promise.race([sleep(intervalMs), expired]);
     }
