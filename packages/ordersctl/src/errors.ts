@@ -3,7 +3,7 @@ export type OrdersctlErrorCode =
   | 'ORDERSCTL_USAGE' // an option has a value that makes no sense
   | 'ORDERSCTL_UNREACHABLE' // PostgreSQL or Kafka does not answer
   | 'ORDERSCTL_TOPIC_MISMATCH' // a topic exists with another number of partitions
-  | 'ORDERSCTL_TOPIC_REFUSED' // the broker refuses to create a topic
+  | 'ORDERSCTL_TOPIC_REFUSED' // the broker refuses to create a topic, or to show it
   | 'ORDERSCTL_TOPIC_NOT_READY'; // a topic was created and has no leaders yet
 
 /** Error of a command; `code` is stable, `message` is shown to the operator as it is. */

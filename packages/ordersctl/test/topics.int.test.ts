@@ -83,4 +83,15 @@ describe('ordersctl topics apply', () => {
     }
     expect(await admin.listTopics()).not.toContain(topic);
   });
+
+  it('TLS to a broker that speaks none: the error says so', async () => {
+    const { status, err } = await ordersctl(['topics', 'apply'], {
+      ...environment(uniqueName('ctl-tls')),
+      KAFKA_TLS: 'true',
+    });
+    expect(status).toBe(1);
+    expect(err).toMatch(
+      /^error: Kafka cannot be reached at [^\n]* \(as ANONYMOUS\): check KAFKA_TLS and the port[^\n]*\(ORDERSCTL_UNREACHABLE\)\n$/,
+    );
+  });
 });

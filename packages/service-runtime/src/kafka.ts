@@ -1,4 +1,5 @@
 import { Kafka, type LogEntry, logLevel, type SASLOptions } from 'kafkajs';
+import { kafkaLogger } from './kafka-log.ts';
 import type { KafkaSecurity } from './kafka-security.ts';
 import { stopIdleTimers } from './kafkajs-idle-timer.ts';
 import type { Logger } from './logger.ts';
@@ -13,7 +14,8 @@ export function createKafka(options: {
   logger: Logger;
   security?: KafkaSecurity;
 }): Kafka {
-  const { brokers, clientId, logger, security = {} } = options;
+  const { brokers, clientId, security = {} } = options;
+  const logger = kafkaLogger(options.logger, security);
   if (!stopIdleTimers())
     logger.debug({}, 'this kafkajs is not the one whose idle timers we know how to stop');
   const list = typeof brokers === 'string' ? brokers.split(',') : brokers;

@@ -36,9 +36,12 @@ export const redacted = '[redacted]';
 /** Objects nested deeper than this are not logged. */
 const depthMax = 8;
 
+/** So many of the errors inside an AggregateError are logged. */
+const innerMax = 5;
+
 /**
  * A copy of what is to be logged: secret fields of plain objects replaced at any depth, credentials taken out of URLs, errors reduced
- * to type, code, message, stack and cause (drivers attach rows, URLs and whole requests to theirs).
+ * to type, code, message, stack, cause and the errors inside (drivers attach rows, URLs and whole requests to theirs).
  */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return withoutCredentials(value);
@@ -70,6 +73,9 @@ function describeError(error: Error & { code?: unknown }, depth: number): Record
     ...(error.code === undefined ? {} : { code: error.code }),
     message: withoutCredentials(error.message),
     ...(error.stack === undefined ? {} : { stack: withoutCredentials(error.stack) }),
+    ...(error instanceof AggregateError
+      ? { errors: redact(error.errors.slice(0, innerMax), depth + 1) }
+      : {}),
     ...(error.cause === undefined ? {} : { cause: redact(error.cause, depth + 1) }),
   };
 }
