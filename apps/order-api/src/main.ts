@@ -1,4 +1,4 @@
-import { assertSchemaFits, createDatabase, findApiKey } from '@orders/db';
+import { assertRightsFit, assertSchemaFits, createDatabase, findApiKey } from '@orders/db';
 import { createOrderLifecycle } from '@orders/order-lifecycle';
 import { createOutbox } from '@orders/outbox';
 import { configOrExit, crashPoint, createLogger, runService } from '@orders/service-runtime';
@@ -26,6 +26,7 @@ async function start() {
   });
   const { db, pool } = database;
   await assertSchemaFits(db);
+  await assertRightsFit(db, 'api');
 
   const outbox = createOutbox({ pool, logger });
   const app = createApp(

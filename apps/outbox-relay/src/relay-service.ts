@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
+import { assertRightsFit, assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
 import { createRelay, OutboxError, type Publisher } from '@orders/outbox';
 import { createPromClientMetrics } from '@orders/outbox/prom-client';
 import {
   crashPoint,
+  kafkaLogger,
   kafkaSecurity,
   type Logger,
   type RunningService,
@@ -22,11 +23,12 @@ export const service = 'outbox-relay';
  */
 export async function startRelayService(
   config: RelayConfig,
-  logger: Logger,
+  serviceLogger: Logger,
   stopping: AbortSignal,
 ): Promise<RunningService> {
-  const database = openDatabase(config, logger);
   const security = kafkaSecurity(config);
+  const logger = kafkaLogger(serviceLogger, security);
+  const database = openDatabase(config, logger);
   const broker = { brokers: config.KAFKA_BROKERS, clientId: service, security, logger };
   const publisher = createPublisher(config.PUBLISHER, broker);
   const registry = new Registry();
@@ -54,6 +56,7 @@ export async function startRelayService(
     port === undefined ? undefined : await startProbes({ port, isReady, metrics: registry, logger });
 
   await assertSchemaFits(database.db);
+  await assertRightsFit(database.db, 'relay');
   await reachBroker(publisher, logger, stopping);
   await relay.start().catch(namingTheCommand);
   running = true;

@@ -1,10 +1,11 @@
-import { assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
+import { assertRightsFit, assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
 import { createOrderLifecycle, type OrderLifecycle } from '@orders/order-lifecycle';
 import { createOutbox, type Outbox } from '@orders/outbox';
 import { createHttpGateway, createPaymentExecutor } from '@orders/payments';
 import {
   crashPoint,
   createKafka,
+  kafkaLogger,
   kafkaSecurity,
   type Logger,
   type RunningService,
@@ -26,17 +27,13 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
   const outbox = createOutbox({ pool: database.pool, logger });
   const lifecycle = createOrderLifecycle({ outbox, topic: config.ORDERS_TOPIC });
   const executor = createExecutor(config, { database, outbox, lifecycle, logger });
+  const security = kafkaSecurity(config);
   const intake = createOrderIntake(
     {
-      kafka: createKafka({
-        brokers: config.KAFKA_BROKERS,
-        clientId: service,
-        security: kafkaSecurity(config),
-        logger,
-      }),
+      kafka: createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, security, logger }),
       db: database.db,
       lifecycle,
-      logger,
+      logger: kafkaLogger(logger, security),
       crashPoint,
       afterCommit() {
         outbox.wake();
@@ -62,6 +59,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
   const probes = port === undefined ? undefined : await startProbes({ port, isReady, logger });
 
   await assertSchemaFits(database.db);
+  await assertRightsFit(database.db, 'worker');
   executor.start();
   await intake.start();
   running = true;

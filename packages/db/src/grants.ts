@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { DbError } from './errors.ts';
 import { migrationSets } from './migration-sets.ts';
 import type { Database } from './tables.ts';
@@ -20,7 +20,8 @@ export const serviceRoles: ServiceRoles = {
 };
 
 type Right = 'SELECT' | 'INSERT' | 'UPDATE' | 'DELETE' | 'USAGE';
-type Rights = Readonly<Record<string, readonly Right[]>>;
+/** What is granted, by table or sequence. */
+export type Rights = Readonly<Record<string, readonly Right[]>>;
 
 /** What every service looks at before it starts: `assertSchemaFits`. */
 const schemaFit: Rights = Object.fromEntries(
@@ -58,26 +59,30 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
 };
 
 /**
- * Gives each service's role what it needs in the current schema and takes away whatever else it, or everybody, had
- * there; for the owner of the tables, after each migration. All of it or nothing, and nobody is without his rights in
- * between.
+ * Gives each service's role what it needs in the current schema; for the owner of the tables, after each migration.
+ * All of it or nothing. By default nothing is taken away, so that a Job of an older release, whose services run beside
+ * newer ones, leaves these what they need.
+ * @param options.exact also takes away whatever else these roles, or everybody, have there: for when all services run
+ *   this release. Nobody is without his rights in between.
  * @throws DbError `DB_ROLE_MISSING`, with the statements that make what is missing
  */
-export async function applyGrants(db: Kysely<Database>, roles: ServiceRoles = serviceRoles): Promise<void> {
+export async function applyGrants(
+  db: Kysely<Database>,
+  options: { roles?: ServiceRoles; exact?: boolean } = {},
+): Promise<void> {
+  const { roles = serviceRoles, exact = false } = options;
+  const { outboxOwner, ...services } = roles;
   await db.transaction().execute(async (tx) => {
     // Several Jobs at once: PostgreSQL refuses grants on one table from two transactions.
     await sql`SELECT pg_advisory_xact_lock(hashtextextended('orders.grants', 0))`.execute(tx);
     await assertRoles(tx, roles);
-    const { outboxOwner, ...services } = roles;
     const schema = await currentSchema(tx);
     const all = sql.join(Object.values(services).map((role) => sql.id(role)));
     // Who is to own a table must be allowed to make one.
     await sql`GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${sql.id(outboxOwner)}`.execute(tx);
     for (const table of await tablesToGive(tx, outboxOwner))
       await sql`ALTER TABLE ${sql.table(table)} OWNER TO ${sql.id(outboxOwner)}`.execute(tx);
-    await sql`REVOKE ALL ON ALL TABLES IN SCHEMA ${schema} FROM PUBLIC, ${all}`.execute(tx);
-    await sql`REVOKE ALL ON ALL SEQUENCES IN SCHEMA ${schema} FROM PUBLIC, ${all}`.execute(tx);
-    await sql`REVOKE ALL ON SCHEMA ${schema} FROM PUBLIC, ${all}`.execute(tx);
+    if (exact) await takeAll(tx, schema, all);
     await sql`GRANT USAGE ON SCHEMA ${schema} TO ${all}`.execute(tx);
     for (const service of ['api', 'relay', 'worker'] as const)
       for (const [table, rights] of Object.entries(grants[service]))
@@ -85,6 +90,12 @@ export async function applyGrants(db: Kysely<Database>, roles: ServiceRoles = se
           tx,
         );
   });
+}
+
+async function takeAll(tx: Kysely<Database>, schema: RawBuilder<unknown>, roles: RawBuilder<unknown>) {
+  await sql`REVOKE ALL ON ALL TABLES IN SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
+  await sql`REVOKE ALL ON ALL SEQUENCES IN SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
+  await sql`REVOKE ALL ON SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
 }
 
 async function currentSchema(tx: Kysely<Database>) {

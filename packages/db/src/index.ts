@@ -6,6 +6,7 @@ export { type MigrateOptions, type MigrationReport, migrateAll } from './migrate
 export { type MigrationSet, migrationSets } from './migration-sets.ts';
 export { contract, expand } from './migrations/expand-contract.ts';
 export { appSchema, productMigrations } from './migrations/index.ts';
+export { assertRightsFit } from './rights-fit.ts';
 export { assertSchemaFits } from './schema-fit.ts';
 export type * from './tables.ts';
 export { inTransaction, type Tx } from './transaction.ts';

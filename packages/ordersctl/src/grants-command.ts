@@ -5,12 +5,12 @@ import { answer, type CommonOptions, type Output } from './output.ts';
 /** `ordersctl grants apply` */
 export async function applyServiceGrants(
   output: Output,
-  options: CommonOptions & ServiceRoles,
+  options: CommonOptions & ServiceRoles & { exact?: boolean },
 ): Promise<void> {
-  const { api, relay, worker, outboxOwner } = options;
+  const { api, relay, worker, outboxOwner, exact = false } = options;
   const roles = { api, relay, worker, outboxOwner };
-  await withDatabase(({ db }) => applyGrants(db, roles));
-  answer(output, options, { roles }, [
-    `${api}, ${relay} and ${worker} have what they need and nothing else; ${outboxOwner} owns the outbox`,
+  await withDatabase(({ db }) => applyGrants(db, { roles, exact }));
+  answer(output, options, { roles, exact }, [
+    `${api}, ${relay} and ${worker} have what they need${exact ? ' and nothing else' : ''}; ${outboxOwner} owns the outbox`,
   ]);
 }

@@ -47,15 +47,14 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
 
   const grants = program.command('grants').description('Database roles of the services');
   common(grants.command('apply'))
-    .description(
-      'Give each service’s role what it needs and nothing else; for the owner, after each `migrate`.',
-    )
+    .description('Give each service’s role what it needs; for the owner of the tables, after each `migrate`.')
     .option('--api <role>', 'role of order-api', 'order_api')
     .option('--relay <role>', 'role of outbox-relay', 'outbox_relay')
     .option('--worker <role>', 'role of payment-worker', 'payment_worker')
     .option('--outbox-owner <role>', 'role that owns the outbox’s tables', 'outbox_owner')
+    .option('--exact', 'also take away what else they have: when all three services run this release')
     .addHelpText('after', databaseEnvironment)
-    .action(async (options: CommonOptions & ServiceRoles) => {
+    .action(async (options: CommonOptions & ServiceRoles & { exact?: boolean }) => {
       const { applyServiceGrants } = await import('./grants-command.ts');
       await applyServiceGrants(output, options);
     });

@@ -1,4 +1,4 @@
-import { createDatabase, type DatabaseHandle, inTransaction, migrateAll } from '@orders/db';
+import { applyGrants, createDatabase, type DatabaseHandle, inTransaction, migrateAll } from '@orders/db';
 import { createTestDatabase } from '@orders/dev-stack/testing';
 import { ordersTopic } from '@orders/events';
 import { createOrderLifecycle } from '@orders/order-lifecycle';
@@ -51,11 +51,9 @@ export function useSystem(): () => System {
 }
 
 async function createSystem() {
-  const testDatabase = await createTestDatabase({
-    template: 'orders',
-    migrate: async (url) => void (await migrateAll(url)),
-  });
+  const testDatabase = await createTestDatabase({ template: 'orders', migrate });
   const database = createDatabase({ url: testDatabase.url, poolMax: 12, applicationName: 'payments' });
+  const worker = createDatabase({ url: asWorker(testDatabase.url), poolMax: 12, applicationName: 'worker' });
   const executors = new Set<PaymentExecutor>();
   const { db } = database;
   async function stopAll() {
@@ -65,15 +63,18 @@ async function createSystem() {
 
   return {
     ...database,
-    ...ordersOf(database),
-    ...protocolOf(database),
+    ...ordersOf(database, worker),
+    ...protocolOf(worker),
     /** Starts an executor; it is stopped at the end if not before. */
     startExecutor(
       gateway: Gateway,
       o: { options?: Partial<PaymentOptions>; crashPoint?: (point: string) => void; logger?: Logger } = {},
     ) {
       const { options, ...deps } = o;
-      const executor = createPaymentExecutor({ db, lifecycle, gateway, ...deps }, { ...fast, ...options });
+      const executor = createPaymentExecutor(
+        { db: worker.db, lifecycle, gateway, ...deps },
+        { ...fast, ...options },
+      );
       executors.add(executor);
       executor.start();
       return executor;
@@ -89,13 +90,40 @@ async function createSystem() {
     },
     async close() {
       await stopAll();
-      await database.close();
+      await Promise.all([database.close(), worker.close()]);
       await testDatabase.drop();
     },
   };
 }
 
-function ordersOf({ db }: DatabaseHandle) {
+/** Of these tests alone. They stay when the database is gone: a role is the server's. */
+const roles = {
+  api: 'payments_test_api',
+  relay: 'payments_test_relay',
+  worker: 'payments_test_worker',
+  outboxOwner: 'payments_test_outbox_owner',
+};
+
+async function migrate(url: string): Promise<void> {
+  await migrateAll(url);
+  const { db, pool, close } = createDatabase({ url });
+  for (const role of Object.values(roles))
+    await pool.query(
+      `DO $$ BEGIN CREATE ROLE ${role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`,
+    );
+  await pool.query(`GRANT ${roles.outboxOwner} TO ${roles.relay}`);
+  await applyGrants(db, { roles });
+  await close();
+}
+
+/** The payments are made with the worker's rights, so that a right which is missing fails a test. */
+function asWorker(superusersUrl: string): string {
+  const url = new URL(superusersUrl);
+  url.searchParams.set('options', `-c role=${roles.worker}`);
+  return url.href;
+}
+
+function ordersOf({ db }: DatabaseHandle, worker: DatabaseHandle) {
   /** Creates an order without a payment; returns its id and that of its `order.created`. */
   async function createOrder(o: { tenantId?: string; paymentMethod?: string } = {}) {
     const [change] = await inTransaction(db, (tx) =>
@@ -116,7 +144,7 @@ function ordersOf({ db }: DatabaseHandle) {
   }
 
   const accept = (orders: readonly { orderId: string; eventId: string }[]) =>
-    inTransaction(db, (tx) =>
+    inTransaction(worker.db, (tx) =>
       acceptCreatedOrders(
         tx,
         lifecycle,
