@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, startGatewaySimulator } from '@orders/dev-stack';
+import { freePort, startGatewaySimulator, startService } from '@orders/dev-stack';
 import { certify, startOwnKafka, startOwnPostgres } from '@orders/dev-stack/own-servers';
 import {
   AclOperationTypes,
@@ -19,7 +19,7 @@ import pg from 'pg';
 import { parseAllDocuments } from 'yaml';
 import { createOrderClient } from '../src/order-client.ts';
 import { createServices } from '../src/services.ts';
-import { ordersctlMain } from '../src/workspace.ts';
+import { ordersctlMain, serviceMain } from '../src/workspace.ts';
 
 type Environment = Record<string, string>;
 export type SecuredSystem = Awaited<ReturnType<typeof startSecuredSystem>>;
@@ -99,13 +99,21 @@ export async function startSecuredSystem() {
     strangersCaFile,
     brokers,
     clientOf,
+    /** A right that nobody is to have. */
+    allowGroup: (principal: Principal, name: string) =>
+      createAcls(clientOf('admin'), principal, [{ resource: { type: 'group', name }, operations: ['Read'] }]),
     urlOf,
     kafkaEnvironment,
     simulator,
     /** Starts a service with its own identity, or with a changed environment. */
     start: (app: keyof typeof environments, change: Environment = {}) =>
       services.start(app, { ...environments[app], ...change }, {}),
-    environments,
+    /** Starts a service that is refused something, so that nobody waits until it is ready. */
+    startRefused: (app: keyof typeof environments, change: Record<string, string | undefined>) => {
+      const changed = Object.entries({ ...environments[app], ...change });
+      const env = Object.fromEntries(changed.filter((one): one is [string, string] => one[1] !== undefined));
+      return startService({ name: app, entry: serviceMain(app), env });
+    },
     client: (apiKey: string) =>
       createOrderClient({ apiUrl: `http://127.0.0.1:${port}`, apiKey, name: 'secured' }),
     async close(): Promise<void> {
@@ -158,31 +166,31 @@ async function createRoles(
   await admin.end();
 }
 
-interface KafkaUser {
-  metadata: { name: string };
-  spec: {
-    authorization: {
-      acls: { resource: { type: 'topic' | 'group' | 'cluster'; name?: string }; operations: string[] }[];
-    };
-  };
+interface Acl {
+  resource: { type: 'topic' | 'group'; name: string };
+  operations: string[];
 }
 
 /** The very rights that are shown to users of Strimzi. */
 async function applyAcls(kafka: Kafka): Promise<void> {
   const text = readFileSync(new URL('kafka-users.yaml', examples), 'utf8');
-  const declared = parseAllDocuments(text).map((document) => document.toJS() as KafkaUser);
-  const acl = declared.flatMap(({ metadata, spec }) =>
-    spec.authorization.acls.flatMap(({ resource, operations }) =>
-      operations.map((operation) => ({
-        resourceType: AclResourceTypes[resource.type.toUpperCase() as 'TOPIC'],
-        resourceName: resource.name ?? 'kafka-cluster',
-        resourcePatternType: ResourcePatternTypes.LITERAL,
-        principal: `User:${metadata.name}`,
-        host: '*',
-        operation: AclOperationTypes[inCapitals(operation) as 'READ'],
-        permissionType: AclPermissionTypes.ALLOW,
-      })),
-    ),
+  for (const document of parseAllDocuments(text)) {
+    const { metadata, spec } = document.toJS();
+    await createAcls(kafka, metadata.name, spec.authorization.acls);
+  }
+}
+
+async function createAcls(kafka: Kafka, principal: string, acls: readonly Acl[]): Promise<void> {
+  const acl = acls.flatMap(({ resource, operations }) =>
+    operations.map((operation) => ({
+      resourceType: AclResourceTypes[resource.type.toUpperCase() as 'TOPIC'],
+      resourceName: resource.name,
+      resourcePatternType: ResourcePatternTypes.LITERAL,
+      principal: `User:${principal}`,
+      host: '*',
+      operation: AclOperationTypes[inCapitals(operation) as 'READ'],
+      permissionType: AclPermissionTypes.ALLOW,
+    })),
   );
   const admin = kafka.admin();
   await admin.connect();

@@ -82,10 +82,9 @@ export async function startEmbeddedKafka(host: StackHost, secure?: SecureListene
 
   const formatted = join(cacheDir, 'formatted');
   if (secure !== undefined || !existsSync(formatted)) {
-    const users = Object.entries(secure?.users ?? {}).flatMap(([name, password]) => [
-      '--add-scram',
-      `SCRAM-SHA-512=[name=${name},password=${password}]`,
-    ]);
+    const users = Object.entries(secure?.users ?? {}).flatMap(([name, password]) =>
+      mechanisms.flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${name},password=${password}]`]),
+    );
     const tool = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, ...users];
     const [code] = await once(runJava('kafka-format', host.paths.kafkaLog, tool), 'exit');
     if (code !== 0) throw notStarted(host);
@@ -190,6 +189,8 @@ function plainSettings(o: { port: number; controllerPort: number; dataDir: strin
   };
 }
 
+const mechanisms = ['SCRAM-SHA-512', 'SCRAM-SHA-256'];
+
 /** Over the plain ones. The controller's listener stays as it is: it serves no clients, and only there is one ANONYMOUS. */
 function secureSettings(
   { certificate, users }: SecureListener,
@@ -204,9 +205,14 @@ function secureSettings(
     listeners: `SASL_SSL://localhost:${o.port},CONTROLLER://127.0.0.1:${o.controllerPort}`,
     'advertised.listeners': `SASL_SSL://localhost:${o.port}`,
     'inter.broker.listener.name': 'SASL_SSL',
-    'sasl.enabled.mechanisms': 'SCRAM-SHA-512',
+    'sasl.enabled.mechanisms': mechanisms.join(','),
     'sasl.mechanism.inter.broker.protocol': 'SCRAM-SHA-512',
-    'listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config': `${login} required username="admin" password="${users.admin}";`,
+    ...Object.fromEntries(
+      mechanisms.map((mechanism) => [
+        `listener.name.sasl_ssl.${mechanism.toLowerCase()}.sasl.jaas.config`,
+        `${login} required username="admin" password="${users.admin}";`,
+      ]),
+    ),
     'ssl.keystore.type': 'PEM',
     'ssl.keystore.location': keyStore,
     'ssl.truststore.type': 'PEM',
