@@ -112,8 +112,10 @@ async function performance(run: BenchRun, recordBytes: number): Promise<Drained>
 }
 
 /** A rate of events that never arrived would be none. */
-async function assertAllThere({ servers, sizes }: BenchRun): Promise<void> {
+async function assertAllThere({ servers, sizes, log }: BenchRun): Promise<void> {
   const expected = sizes.warmUpEvents + sizes.drainEvents;
   const found = await countRecords(servers.kafkaBrokers, benchTopic);
-  if (found !== expected) throw new Error(`${expected} events were published, the topic has ${found}`);
+  if (found < expected) throw new Error(`${expected} events were published, the topic has ${found}`);
+  // A client repeats a request whose answer it missed, as on a busy machine; the window counts its events once.
+  if (found > expected) log(`${found - expected} records were sent again`);
 }
