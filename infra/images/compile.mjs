@@ -5,8 +5,11 @@ import { spawnSync } from 'node:child_process';
 const commandLines = [
   [process.argv[2]],
   ['ordersctl', 'migrate'],
+  ['ordersctl', 'grants', 'apply'],
   ['ordersctl', 'topics', 'apply'],
+  ['ordersctl', 'keys', 'create', '--tenant', 't', '--name', 'n'],
   ['ordersctl', 'relay', 'status'],
+  ['ordersctl', 'relay', 'dead-letters'],
   ['packages/service-runtime/src/healthcheck/main.ts', 'PORT'],
 ];
 

@@ -3,6 +3,7 @@ import { DevStackError } from '@orders/dev-stack';
 import { ChecksError } from './errors.ts';
 import { buildImage, revisionOf } from './images/build-image.ts';
 import { engineProblem } from './images/docker.ts';
+import { placeFirstOrder } from './images/first-order.ts';
 import { readImage } from './images/image-facts.ts';
 import { type ImagePlan, planImages, productVersion } from './images/image-plan.ts';
 import { type ImageFinding, judgeImage } from './images/judge-image.ts';
@@ -13,7 +14,8 @@ import { workspaceRoot } from './workspace.ts';
 
 const help = `Builds the images orders/order-api, orders/outbox-relay, orders/payment-worker and orders/gateway-simulator (for
 development), looks into each and runs it: user, contents, labels, health check, ordersctl, read-only file system,
-cache of compiled code, drain at SIGTERM. Tells size, and time from the start until it lives and is ready.
+cache of compiled code, drain at SIGTERM. Tells size, and time from the start until it lives and is ready. Without --app it
+also brings up infra/compose/compose.yaml, and sends the first order as its first lines say.
 
 Usage: pnpm images [options]
 
@@ -68,8 +70,12 @@ function readFlags() {
 async function images(): Promise<number> {
   try {
     const reports = await buildAndJudge();
-    if (flags.json) console.log(JSON.stringify(reports, null, 2));
-    else for (const report of reports) tell(report);
+    const paidMs = flags['no-run'] || flags.app ? undefined : await firstOrder();
+    if (flags.json) console.log(JSON.stringify({ images: reports, firstOrder: { paidMs } }, null, 2));
+    else {
+      for (const report of reports) tell(report);
+      if (paidMs !== undefined) console.log(`compose.yaml: the first order PAID after ${seconds(paidMs)}`);
+    }
     return reports.every(({ findings }) => findings.length === 0) ? 0 : 1;
   } catch (error) {
     if (signal.aborted) return interruptedStatus;
@@ -88,6 +94,11 @@ async function buildAndJudge(): Promise<ImageReport[]> {
   const release = flags.release ?? false;
   if (release && revision.endsWith('-dirty'))
     throw new ChecksError('CHECKS_USAGE', 'a release is built from a commit: commit your changes first');
+  if (release && !/@sha256:[0-9a-f]{64}$/.test(flags['build-base'] ?? ''))
+    throw new ChecksError(
+      'CHECKS_USAGE',
+      'a release is built on bases named with their digests: --build-base',
+    );
   const tags = flags.tag ?? [version, revision];
   const reports: ImageReport[] = [];
   for (const plan of plans) {
@@ -134,8 +145,17 @@ async function runAll(plans: readonly ImagePlan[], reports: readonly ImageReport
   });
 }
 
+function firstOrder(): Promise<number> {
+  signal.throwIfAborted();
+  say('bringing up infra/compose/compose.yaml and sending the first order');
+  return placeFirstOrder();
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
 function tell({ image, tags, sizeBytes, startUp, findings }: ImageReport): void {
-  const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
   const start = startUp
     ? `, lives after ${seconds(startUp.liveMs)}, ready after ${seconds(startUp.readyMs)}`
     : '';

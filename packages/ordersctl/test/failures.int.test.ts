@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { freePort } from '@orders/dev-stack';
 import { describe, expect, it, vi } from 'vitest';
 import { commands } from './commands.ts';
-import { ordersctl } from './ordersctl.ts';
+import { main, ordersctl } from './ordersctl.ts';
 import { run } from './run.ts';
 
 describe('ordersctl as a process', () => {
@@ -37,6 +40,25 @@ describe('ordersctl as a process', () => {
       expect(err).not.toContain('s3cret');
     }
   });
+
+  it.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)(
+    'ends at %s, with status %i: as the first process of a container too',
+    async (signal, status) => {
+      const silence = createServer(() => undefined).listen(0, '127.0.0.1');
+      await once(silence, 'listening');
+      const { port } = silence.address() as AddressInfo;
+      const DATABASE_URL = `postgres://app:secret@127.0.0.1:${port}/orders`;
+      const child = spawn(process.execPath, [main, 'migrate'], { env: { DATABASE_URL }, stdio: 'ignore' });
+      const [socket] = await once(silence, 'connection');
+      child.kill(signal);
+      expect(await once(child, 'exit')).toEqual([status, null]);
+      socket.destroy();
+      silence.close();
+    },
+  );
 
   it('ends with status 2 when it is used wrongly', async () => {
     expect(await ordersctl(['migarte'])).toMatchObject({ status: 2, out: '' });

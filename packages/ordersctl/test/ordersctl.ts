@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+/** The command line's entry point. */
+export const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** What a run of the command line left behind. */
 export interface Run {

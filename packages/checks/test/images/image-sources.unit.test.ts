@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { commandsToldBy } from '../../src/images/first-order.ts';
 import { planImages } from '../../src/images/image-plan.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
 
@@ -36,6 +37,17 @@ describe('Dockerfiles', () => {
       expect(text).not.toMatch(/^# *syntax=/m); // it would fetch a builder that nobody has pinned
     }
   });
+});
+
+test('compose.yaml begins with its four commands: start, key, order, look', () => {
+  const text = read('infra/compose/compose.yaml');
+  expect(commandsToldBy(text)).toEqual({
+    up: expect.stringMatching(/^docker compose .* up /),
+    key: expect.stringMatching(/^API_KEY=\$\(.* ordersctl keys create /),
+    order: expect.stringMatching(/^curl .*\/v1\/orders .* -d /),
+    look: expect.stringMatching(/^curl .*\/v1\/orders\/ID-FROM-THE-ANSWER /),
+  });
+  expect(() => commandsToldBy(text.replace('#   curl', '# curl'))).toThrow('four commands');
 });
 
 interface Service {
