@@ -7,10 +7,11 @@ import { workspaceRoot } from './workspace.ts';
 
 const help = `Writes a bill of materials (CycloneDX) for each app's image, and compares each with the lockfile.
 
-Usage: pnpm sboms --out DIR [--json] [--help]
+Usage: pnpm sboms --out DIR [--version VERSION] [--json] [--help]
 
-  --out DIR  the folder for <app>.cdx.json
-  --json     print files and numbers of components as JSON
+  --out DIR          the folder for <app>.cdx.json
+  --version VERSION  of the image; default: the version of its package.json
+  --json             print files and numbers of components as JSON
 
 It names the npm packages of the app and of ordersctl. What the base image brings is in the SBOM that the image's
 builder attaches.`;
@@ -19,7 +20,12 @@ process.exitCode = await sboms();
 
 async function sboms(): Promise<number> {
   const { values: flags } = parseArgs({
-    options: { out: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      out: { type: 'string' },
+      version: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (flags.help || flags.out === undefined) {
     (flags.help ? console.log : console.error)(help);
@@ -30,7 +36,7 @@ async function sboms(): Promise<number> {
   const written: { app: string; file: string; components: number }[] = [];
   try {
     for (const app of listApps(workspaceRoot)) {
-      const sbom = await makeSbom(workspaceRoot, app);
+      const sbom = await makeSbom(workspaceRoot, app, flags.version);
       const file = join(out, `${basename(app.folder)}.cdx.json`);
       writeFileSync(file, `${JSON.stringify(sbom, null, 2)}\n`);
       written.push({ app: app.name, file, components: sbom.components.length });

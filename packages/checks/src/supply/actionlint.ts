@@ -2,7 +2,7 @@ import { ChecksError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
 import { runCommand } from '../run.ts';
 
-/** Knows what a workflow may contain: keys, contexts, types of expressions, inputs of actions, labels of runners. */
+/** Knows what a workflow may contain: keys, contexts, types of expressions, labels of runners. */
 export const actionlintModule = 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12';
 
 /**

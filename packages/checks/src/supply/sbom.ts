@@ -36,9 +36,10 @@ export function listApps(root: string): WorkspacePackage[] {
 /**
  * Makes the bill of materials of one app's image: what `pnpm install --prod` puts there for the app and ordersctl.
  * The base image's own packages are not in it.
+ * @param version of the image; the app's own unless told
  * @throws ChecksError when it does not name exactly what the lockfile says
  */
-export async function makeSbom(root: string, app: WorkspacePackage): Promise<Sbom> {
+export async function makeSbom(root: string, app: WorkspacePackage, version?: string): Promise<Sbom> {
   const filters = [app.name, operatorsTool].flatMap((name) => ['--filter', name]);
   const options = ['--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--prod', '--optional'];
   const { os, cpu, libc } = imagePlatform;
@@ -47,7 +48,7 @@ export async function makeSbom(root: string, app: WorkspacePackage): Promise<Sbo
   });
   if (status !== 0)
     throw new ChecksError('CHECKS_TOOL_FAILED', `pnpm sbom of ${app.name} failed:\n${stdout}${stderr}`);
-  const sbom = nameRoots(JSON.parse(stdout) as Sbom, app, operatorsToolOf(root));
+  const sbom = nameRoots(JSON.parse(stdout) as Sbom, identityOf(app, version), operatorsToolOf(root));
   const trouble = judgeSbom(sbom, imageClosure(root, app));
   if (trouble.length > 0)
     throw new ChecksError('CHECKS_TOOL_FAILED', `the SBOM of ${app.name} is wrong:\n${trouble.join('\n')}`);
@@ -55,9 +56,9 @@ export async function makeSbom(root: string, app: WorkspacePackage): Promise<Sbo
 }
 
 /** pnpm names the workspace as the root of what several packages need, and not those packages. */
-function nameRoots(sbom: Sbom, app: WorkspacePackage, tool: WorkspacePackage): Sbom {
+function nameRoots(sbom: Sbom, app: ReturnType<typeof identityOf>, tool: WorkspacePackage): Sbom {
   const { component } = sbom.metadata;
-  const root = { ...component, ...identityOf(app) };
+  const root = { ...component, ...app };
   const second = { ...component, ...identityOf(tool) };
   const dependencies = sbom.dependencies.map((one) =>
     one.ref === component['bom-ref']
@@ -72,8 +73,9 @@ function nameRoots(sbom: Sbom, app: WorkspacePackage, tool: WorkspacePackage): S
   };
 }
 
-function identityOf({ dir, name: fullName }: WorkspacePackage) {
-  const { version, description } = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
+function identityOf({ dir, name: fullName }: WorkspacePackage, ofImage?: string) {
+  const { description, ...declared } = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
+  const version: string = ofImage ?? declared.version;
   const purl = `pkg:npm/%40${fullName.slice(1)}@${version}`;
   return {
     group: '@orders',

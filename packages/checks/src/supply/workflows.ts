@@ -67,7 +67,7 @@ export function checkWorkflow(file: string, text: string, grants: WriteGrants = 
       if (!isScalar(key) || !isScalar(value)) return;
       if (key.value === 'uses' && !isPinned(value))
         found('pinned', at(value), `${value.value}: name 40 hex digits of a commit, then "# v1.2.3"`);
-      if (key.value === 'run' && String(value.value).includes('${{'))
+      if ((key.value === 'run' || key.value === 'script') && String(value.value).includes('${{'))
         found('expression', at(value), 'an expression in a script may be a script: hand it over in env');
     },
   });
@@ -80,6 +80,9 @@ function isPinned({ value, comment }: Scalar): boolean {
   if (String(value).startsWith('./')) return true;
   return /^[\w.-]+\/[\w./-]+@[0-9a-f]{40}$/.test(String(value)) && /^ v\d+\.\d+\.\d+$/.test(comment ?? '');
 }
+
+/** A dependency of ours could sign whatever it likes in such a job. */
+const runsWorkspace = /\bnpx\b|\bpnpm (?!install\b.*--ignore-scripts)/;
 
 type Found = (rule: string, where: string, message: string) => void;
 
@@ -106,6 +109,14 @@ function judgeWorkflow(workflow: Workflow, file: string, grants: WriteGrants[str
         where,
         'writes something, and runs on pull requests: what nobody has reviewed must only read',
       );
+    if (writes.includes('id-token'))
+      for (const { run = '' } of job.steps ?? [])
+        if (runsWorkspace.test(run))
+          found(
+            'signing',
+            where,
+            'signs, and runs what the workspace installs: let a job without rights do that',
+          );
     for (const step of job.steps ?? [])
       if (step.uses?.startsWith('actions/checkout@') && step.with?.['persist-credentials'] !== false)
         found('checkout', where, 'set persist-credentials: false, or every later step can read the token');

@@ -127,6 +127,19 @@ describe('every rule can fail', () => {
     ],
     ['a job that writes without a grant', released, [`grant ${job}`]],
     [
+      'a job that signs and runs what the workspace installs',
+      released.replace('contents: write', 'id-token: write').replace('run: echo', 'run: npx vitest; echo'),
+      [`grant ${job}`, `signing ${job}`],
+    ],
+    [
+      'an expression in the script of an action',
+      good.replace(
+        'persist-credentials: false',
+        `persist-credentials: false\n          script: \${{ github.head_ref }}`,
+      ),
+      [`expression ${line(14)}`],
+    ],
+    [
       'pull_request_target',
       good.replace('pull_request:', 'pull_request_target:'),
       ['trigger .github/workflows/x.yml'],
