@@ -6,6 +6,7 @@ import { createEnvironment } from './environment.ts';
 import { checkEnvironment } from './environment-policies.ts';
 import { manifestsFolder, readManifests } from './manifests.ts';
 import { checkPods } from './pod-policies.ts';
+import { checkReachability } from './reachability.ts';
 import { listReleases, renderRelease } from './releases.ts';
 import { createSchemaCheck } from './schemas.ts';
 import { checkSettings } from './settings-policies.ts';
@@ -45,7 +46,11 @@ export async function checkDeploy(root: string, helm: string, write: boolean): P
     findings.push(...held.findings, ...held.manifests.flatMap(checkSchema));
     if (folder === examples) continue;
     const environment = createEnvironment(folder, held.manifests);
-    findings.push(...checkPods(environment), ...checkEnvironment(environment));
+    findings.push(
+      ...checkPods(environment),
+      ...checkEnvironment(environment),
+      ...checkReachability(environment),
+    );
     findings.push(...(await checkSettings(root, environment)));
   }
   const environments = folders.filter((folder) => folder !== examples);

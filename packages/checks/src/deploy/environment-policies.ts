@@ -2,6 +2,7 @@ import { ordersTopic } from '@orders/events';
 import type { Finding } from '../finding.ts';
 import { type Environment, ofKind } from './environment.ts';
 import { type Manifest, whereIs } from './manifests.ts';
+import { settingsOf } from './settings.ts';
 import { selects, type Workload } from './workloads.ts';
 
 /** What holds between the objects of an environment. */
@@ -105,8 +106,8 @@ function openPolicies(environment: Environment): Finding[] {
   ];
 }
 
-/** What a pod refers to and the environment must hold; Secrets are there already, CAs too. */
-function references(environment: Environment, { manifest, pod, containers }: Workload): Finding[] {
+/** What a pod refers to and the environment must hold: no CAs, and Secrets only where any are in the repository. */
+function references(environment: Environment, { manifest, pod, containers, labels }: Workload): Finding[] {
   const has = (kind: string, name: string) =>
     ofKind(environment, kind).some(({ object }) => object.metadata.name === name);
   const wanted = containers.flatMap(({ envFrom = [] }) =>
@@ -114,6 +115,16 @@ function references(environment: Environment, { manifest, pod, containers }: Wor
   );
   const missing = wanted.filter((name) => name !== undefined && !has('ConfigMap', name));
   const findings = missing.map((name) => finding('reference', manifest, `there is no ConfigMap ${name}`));
+  const secretsHere = ofKind(environment, 'Secret').length > 0;
+  const secrets = containers.flatMap(({ env = [] }) =>
+    env.map(({ valueFrom }) => valueFrom?.secretKeyRef?.name),
+  );
+  for (const name of new Set(secrets))
+    if (secretsHere && name !== undefined && !has('Secret', name))
+      findings.push(finding('reference', manifest, `there is no Secret ${name}`));
+  const { selector } = manifest.object.spec as { selector?: { matchLabels?: Record<string, string> } };
+  if (!selects(selector, labels))
+    findings.push(finding('reference', manifest, 'does not select its own pods'));
   const { serviceAccountName: account } = pod;
   if (account !== undefined && !has('ServiceAccount', account))
     findings.push(finding('reference', manifest, `there is no ServiceAccount ${account}`));
@@ -122,12 +133,18 @@ function references(environment: Environment, { manifest, pod, containers }: Wor
 
 function budget(environment: Environment, { manifest, labels }: Workload): Finding[] {
   const budgets = ofKind(environment, 'PodDisruptionBudget').map(budgetSpec);
-  if (budgets.some(({ selector }) => selects(selector, labels))) return [];
+  const own = budgets.find(({ selector }) => selects(selector, labels));
+  if (own !== undefined && parseInt(String(own.maxUnavailable ?? 1), 10) === 0)
+    return [finding('disruption-budget', manifest, 'may never be down, so that no node can be drained')];
+  if (own !== undefined) return [];
   return [finding('disruption-budget', manifest, 'has no PodDisruptionBudget')];
 }
 
 const budgetSpec = (manifest: Manifest) =>
-  manifest.object.spec as { selector?: { matchLabels?: Record<string, string> } };
+  manifest.object.spec as {
+    selector?: { matchLabels?: Record<string, string> };
+    maxUnavailable?: number | string;
+  };
 
 interface ScalerSpec {
   scaleTargetRef: { name: string };
@@ -153,7 +170,7 @@ function scaling(environment: Environment): Finding[] {
     owners.set(spec.scaleTargetRef.name, kind);
     if (target?.replicas !== undefined)
       findings.push(finding('replicas', target.manifest, `says replicas, which are ${kind}'s`));
-    if (kind === 'ScaledObject') findings.push(...lagProblems(scaler, spec));
+    if (kind === 'ScaledObject') findings.push(...lagProblems(environment, scaler, spec, target));
   }
   for (const { kind, name, manifest, replicas } of environment.workloads)
     if (kind !== 'Job' && !owners.has(name) && replicas === undefined)
@@ -162,17 +179,34 @@ function scaling(environment: Environment): Finding[] {
 }
 
 function lagProblems(
+  environment: Environment,
   scaler: Manifest,
   { minReplicaCount = 0, maxReplicaCount = 100, triggers = [] }: ScalerSpec,
+  target: Workload | undefined,
 ) {
   const { name, partitions } = ordersTopic;
   const findings: Finding[] = [];
   if (minReplicaCount < 1)
     findings.push(finding('scaling', scaler, 'may go down to no pod, but what is due again shows as no lag'));
-  if (triggers.some(({ metadata }) => metadata.topic === name) && maxReplicaCount > partitions)
+  const asked = triggers.filter(({ type }) => type === 'kafka').map(({ metadata }) => metadata);
+  if (asked.length > 0 && maxReplicaCount > partitions)
     findings.push(
       finding('scaling', scaler, `up to ${maxReplicaCount} pods for the ${partitions} partitions of ${name}`),
     );
+  const [container] = target?.containers.slice(-1) ?? [];
+  if (container === undefined) return findings;
+  const { settings } = settingsOf(environment, container);
+  const {
+    KAFKA_BROKERS: bootstrapServers,
+    CONSUMER_GROUP: consumerGroup,
+    ORDERS_TOPIC: topic = name,
+  } = settings;
+  for (const metadata of asked)
+    for (const [field, value] of Object.entries({ bootstrapServers, consumerGroup, topic }))
+      if (metadata[field] !== value)
+        findings.push(
+          finding('scaling', scaler, `asks for ${field} ${metadata[field]}, the app uses ${value}`),
+        );
   return findings;
 }
 

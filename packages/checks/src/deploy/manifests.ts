@@ -32,12 +32,20 @@ export function readManifests(
 ): { manifests: Manifest[]; findings: Finding[] } {
   const folder = `${manifestsFolder}/${environment}`;
   const names = existsSync(join(root, folder)) ? readdirSync(join(root, folder)).toSorted() : [];
+  const unseen = names.filter((name) => /\.(yml|json)$/.test(name));
   const read = names
     .filter((name) => name.endsWith('.yaml'))
     .map((name) => parseManifests(`${folder}/${name}`, readFileSync(join(root, folder, name), 'utf8')));
   return {
     manifests: read.flatMap(({ manifests }) => manifests),
-    findings: read.flatMap(({ findings }) => findings),
+    findings: [
+      ...read.flatMap(({ findings }) => findings),
+      ...unseen.map((name) => ({
+        rule: 'file',
+        where: `${folder}/${name}`,
+        message: 'kubectl would apply it, and only .yaml is looked at here',
+      })),
+    ],
   };
 }
 

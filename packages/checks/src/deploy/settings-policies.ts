@@ -3,14 +3,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Finding } from '../finding.ts';
-import { type Environment, ofKind } from './environment.ts';
+import type { Environment } from './environment.ts';
 import { whereIs } from './manifests.ts';
+import { settingsOf } from './settings.ts';
 import type { Container, Workload } from './workloads.ts';
-
-/** What the manifests do not hold stands for itself; the database's has a form that is checked. */
-const secretValues: Readonly<Record<string, string>> = {
-  DATABASE_URL: 'postgres://role:password@postgres:5432/orders',
-};
 
 /** Settings of Node's, which no config.ts names. */
 const nodeSettings = /^NODE_/;
@@ -33,7 +29,7 @@ export async function checkSettings(root: string, environment: Environment): Pro
 async function checkContainer(
   root: string,
   environment: Environment,
-  { manifest, pod }: Workload,
+  { manifest, kind, pod }: Workload,
   container: Container,
 ): Promise<Finding[]> {
   const reader = readerOf(root, container);
@@ -44,7 +40,12 @@ async function checkContainer(
     message: `${container.name}: ${message}`,
   });
   const findings = twice.map((name) => found('settings', `${name} is there twice`));
-  if (reader === undefined) return findings;
+  if (reader === undefined) {
+    // Development's servers are StatefulSets; a Deployment is one of our apps.
+    if (kind === 'Deployment')
+      findings.push(found('settings', 'is none of the apps, so that nothing reads its settings'));
+    return findings;
+  }
   const files = Object.entries(given).filter(
     ([name, value]) => name.endsWith('_FILE') && !isMounted(container, value),
   );
@@ -71,6 +72,12 @@ async function checkContainer(
     findings.push(
       found('probes', `the app listens on ${port ?? 'no port for probes'}, which is none of the container's`),
     );
+  for (const [probe, path] of [
+    ['livenessProbe', '/livez'],
+    ['readinessProbe', '/readyz'],
+  ] as const)
+    if (container[probe]?.httpGet?.path !== path)
+      findings.push(found('probes', `${probe} does not ask ${path}`));
   return findings;
 }
 
@@ -81,30 +88,16 @@ interface Reader {
   names: string[];
 }
 
-/** Who reads the container's environment, where it is one of ours. */
-function readerOf(root: string, { image = '', command = [] }: Container): Reader | undefined {
+/** Who reads the container's environment, where it is one of ours: the chart names an app's container after it. */
+function readerOf(root: string, { name: app, command = [] }: Container): Reader | undefined {
   if (command[0] === 'ordersctl') {
     // The steps of one Job share its environment.
     const names = ['readDatabaseConfig', 'readTopicsConfig'];
     if (/^(topics|acls)$/.test(command[1] ?? '')) names.reverse();
     return { program: 'ordersctl', file: join(root, 'packages/ordersctl/src/config.ts'), names };
   }
-  const [, app = ''] = /([^/:@]+)(:[^/:@]+)?(@.+)?$/.exec(image) ?? [];
   const file = join(root, 'apps', app, 'src/config.ts');
-  return app !== '' && existsSync(file) ? { program: app, file, names: ['readConfig'] } : undefined;
-}
-
-function settingsOf(environment: Environment, { env = [], envFrom = [] }: Container) {
-  const maps = envFrom.map(({ configMapRef }) =>
-    ofKind(environment, 'ConfigMap').find(({ object }) => object.metadata.name === configMapRef?.name),
-  );
-  const entries = [
-    ...maps.flatMap((map) => Object.entries(map?.object.data ?? {})),
-    ...env.map(({ name, value }) => [name, value ?? secretValues[name] ?? 'secret'] as const),
-  ];
-  const names = entries.map(([name]) => name);
-  const twice = [...new Set(names.filter((name, i) => names.indexOf(name) !== i))];
-  return { settings: Object.fromEntries(entries), twice };
+  return existsSync(file) ? { program: app, file, names: ['readConfig'] } : undefined;
 }
 
 const isMounted = ({ volumeMounts = [] }: Container, path: string): boolean =>

@@ -15,11 +15,10 @@ const helm = findHelm() ?? '';
 async function render(
   more: object,
   app = 'order-api',
+  environment = 'values.production.yaml',
 ): Promise<{ manifests: Malleable[]; complaint: string }> {
   const overlay = join(scratchDir({ 'values.yaml': stringify(more) }), 'values.yaml');
-  const values = ['values.yaml', 'values.production.yaml'].map((name) =>
-    join(workspaceRoot, 'apps', app, 'helm', name),
-  );
+  const values = ['values.yaml', environment].map((name) => join(workspaceRoot, 'apps', app, 'helm', name));
   const files = [...values, overlay].flatMap((path) => ['--values', path]);
   const chart = join(workspaceRoot, 'infra/helm/service');
   const { status, stdout, stderr } = await runHelm(helm, [
@@ -79,6 +78,31 @@ describe.skipIf(helm === '')('the chart', () => {
     });
   });
 
+  test('KEDA asks as the app does: topic, group and authority; and needs no identity where the app has none', async () => {
+    const other = await render(
+      {
+        env: {
+          CONSUMER_GROUP: 'workers',
+          ORDERS_TOPIC: 'orders.v2',
+          KAFKA_CA_FILE: '/etc/orders/msk/ca.crt',
+        },
+        certificates: { msk: { configMap: 'msk-ca' } },
+      },
+      'payment-worker',
+    );
+    const [trigger] = find(other.manifests, 'ScaledObject', 'payment-worker').object.spec.triggers;
+    expect(trigger.metadata).toMatchObject({ consumerGroup: 'workers', topic: 'orders.v2' });
+    expect(
+      find(other.manifests, 'TriggerAuthentication', 'payment-worker').object.spec.configMapTargetRef,
+    ).toEqual([{ parameter: 'ca', name: 'msk-ca', key: 'ca.crt' }]);
+    const dangling = await render({ env: { KAFKA_CA_FILE: '/etc/orders/msk/ca.crt' } }, 'payment-worker');
+    expect(dangling.complaint).toContain('certificates has no msk');
+    const values = { autoscaling: { kind: 'kafkaLag' } };
+    const plain = await render(values, 'payment-worker', 'values.dev.yaml');
+    expect(kindsOf(plain.manifests)).toContain('ScaledObject');
+    expect(kindsOf(plain.manifests)).not.toContain('TriggerAuthentication');
+  });
+
   test.each([
     ['hook', { 'helm.sh/hook': 'pre-install,pre-upgrade', 'helm.sh/hook-weight': '-1' }],
     ['argo', { 'argocd.argoproj.io/hook': 'PreSync', 'argocd.argoproj.io/sync-wave': '-1' }],
@@ -97,6 +121,15 @@ describe.skipIf(helm === '')('the chart', () => {
     const plain = await render({ migration: { mode: 'job' } });
     expect(find(plain.manifests, 'Job', 'order-api-migrate').object.metadata.annotations).toBeUndefined();
     expect(kindsOf((await render({ migration: { mode: 'none' } })).manifests)).not.toContain('Job');
+  });
+
+  test('whatever changes the pod of a Job makes another Job', async () => {
+    const jobOf = async (more: object) =>
+      find((await render(more)).manifests, 'Job', 'order-api-migrate').object.metadata.name;
+    const name = await jobOf({});
+    expect(await jobOf({ env: { LOG_LEVEL: 'debug' } })).toBe(name);
+    for (const more of [{ imagePullSecrets: [{ name: 'pull' }] }, { image: { pullPolicy: 'Always' } }])
+      expect(await jobOf(more)).not.toBe(name);
   });
 
   test('another image is another Job, and another setting another rollout', async () => {

@@ -109,6 +109,14 @@ describe.skipIf(findHelm() === undefined)('pnpm check:deploy', { timeout: 60_000
     expect(lines.at(-1)).toMatch(/^\d+ findings in 3 releases/);
   });
 
+  test('a file that kubectl would apply and nobody looks at is found', async () => {
+    const { dir } = checkout('production');
+    writeFileSync(join(dir, 'infra/k8s/production/secret.yml'), '');
+    const { code, lines } = await run(['--root', dir]);
+    expect(code).toBe(1);
+    expect(lines.join('\n')).toContain('infra/k8s/production/secret.yml  file: kubectl would apply it');
+  });
+
   test('--write mends what has drifted, and removes what no app renders', async () => {
     const { dir, edit } = checkout('production');
     edit('apps/outbox-relay/helm/values.production.yaml', 'replicas: 2', 'replicas: 3');

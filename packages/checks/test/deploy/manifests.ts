@@ -43,3 +43,7 @@ export const changed = (kind: string, name: string, change: (object: any) => unk
 export const without = (kind: string, name: string): Change => {
   return (manifests) => manifests.filter((one) => one !== find(manifests, kind, name));
 };
+
+/** What was found, in a line each. */
+export const rulesOf = (findings: readonly { rule: string; message: string }[]) =>
+  findings.map(({ rule, message }) => `${rule}: ${message}`);

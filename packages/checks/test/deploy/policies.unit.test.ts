@@ -3,17 +3,18 @@ import { createEnvironment } from '../../src/deploy/environment.ts';
 import { checkEnvironment } from '../../src/deploy/environment-policies.ts';
 import type { Manifest } from '../../src/deploy/manifests.ts';
 import { checkPods } from '../../src/deploy/pod-policies.ts';
+import { checkReachability } from '../../src/deploy/reachability.ts';
 import { checkSettings } from '../../src/deploy/settings-policies.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
-import { scratchDir } from '../scratch.ts';
-import { type Change, changed, copyOf, deployment, find, without } from './manifests.ts';
-
-const rulesOf = (findings: readonly { rule: string; message: string }[]) =>
-  findings.map(({ rule, message }) => `${rule}: ${message}`);
+import { type Change, changed, copyOf, deployment, find, rulesOf, without } from './manifests.ts';
 
 const judge = (manifests: readonly Manifest[], name = 'production') => {
   const environment = createEnvironment(name, manifests);
-  return rulesOf([...checkPods(environment), ...checkEnvironment(environment)]);
+  return rulesOf([
+    ...checkPods(environment),
+    ...checkEnvironment(environment),
+    ...checkReachability(environment),
+  ]);
 };
 
 test.each(['dev', 'production'])('what is deployed to %s holds', async (name) => {
@@ -225,6 +226,59 @@ const environmentCases: [what: string, change: Change, expected: string][] = [
     'scaling: there is no worker',
   ],
   [
+    'a scaler of another topic, with more workers than partitions',
+    changed('ScaledObject', 'payment-worker', (o) => {
+      o.spec.triggers[0].metadata.topic = 'orders.event';
+      o.spec.maxReplicaCount = 40;
+    }),
+    'scaling: up to 40 pods',
+  ],
+  [
+    'a scaler of another group',
+    changed('ScaledObject', 'payment-worker', (o) =>
+      Object.assign(o.spec.triggers[0].metadata, { consumerGroup: 'workers' }),
+    ),
+    'scaling: asks for consumerGroup workers, the app uses payment-worker',
+  ],
+  [
+    'a budget of nothing',
+    changed('PodDisruptionBudget', 'outbox-relay', (o) => Object.assign(o.spec, { maxUnavailable: 0 })),
+    'disruption-budget: may never be down',
+  ],
+  [
+    'a Deployment of other pods',
+    changed('Deployment', 'outbox-relay', (o) =>
+      Object.assign(o.spec.selector.matchLabels, { app: 'relay' }),
+    ),
+    'reference: does not select its own pods',
+  ],
+  [
+    'a Service to a port that is not there',
+    changed('Service', 'order-api', (o) => Object.assign(o.spec.ports[0], { targetPort: 'web' })),
+    'reference: leads to port web',
+  ],
+  [
+    'ingress on another port',
+    changed('NetworkPolicy', 'order-api', (o) => Object.assign(o.spec.ingress[0].ports[0], { port: 3100 })),
+    'network-policy: lets port 3100 in',
+  ],
+  [
+    'no way to Kafka',
+    changed('NetworkPolicy', 'payment-worker', (o) => {
+      o.spec.egress = o.spec.egress.filter(
+        (rule: { ports: { port: number }[] }) => rule.ports[0]?.port !== 9093,
+      );
+    }),
+    'network-policy: may not go out to port 9093, which KAFKA_BROKERS names',
+  ],
+  [
+    'no way to the database for the migration',
+    changed('NetworkPolicy', 'order-api-migrate', (o) =>
+      Object.assign(o.spec.egress[1].ports[0], { port: 6432 }),
+    ),
+    'network-policy: may not go out to port 5432, which DATABASE_URL names',
+  ],
+  [
     'the same object twice',
     (manifests) => [...manifests, find(manifests, 'Service', 'order-api')],
     'double: is in infra/k8s/production/order-api.yaml, too',
@@ -237,98 +291,23 @@ const secret: Manifest = {
   object: { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'key', namespace: 'orders' } },
 };
 
+test.each<[what: string, change: Change, expected: string]>([
+  [
+    'no Secret',
+    without('Secret', 'outbox-relay-database'),
+    'reference: there is no Secret outbox-relay-database',
+  ],
+  [
+    'a server that lets nobody in',
+    changed('NetworkPolicy', 'kafka', (o) => Object.assign(o.spec.ingress[0].ports[0], { port: 9093 })),
+    'network-policy: leads to port 9092, where no pod takes anything in',
+  ],
+])('development with %s is found', (_, change, expected) => {
+  expect(judge(change(copyOf('dev')), 'dev')).toContainEqual(expect.stringContaining(expected));
+});
+
 describe('an environment with', () => {
   test.each(environmentCases)('%s is found', (_, change, expected) => {
     expect(judge(change(copyOf('production')))).toContainEqual(expect.stringContaining(expected));
   });
-});
-
-const settingsCases: [what: string, change: Change, expected: string][] = [
-  [
-    'an unknown setting',
-    changed('ConfigMap', 'outbox-relay', (o) => Object.assign(o.data, { RELAY_LEASES_MS: '1' })),
-    'settings: outbox-relay: outbox-relay knows no setting RELAY_LEASES_MS',
-  ],
-  [
-    "another app's setting",
-    changed('ConfigMap', 'order-api', (o) => Object.assign(o.data, { GATEWAY_URL: 'http://a' })),
-    'settings: order-api: order-api knows no setting GATEWAY_URL',
-  ],
-  [
-    'an impossible value',
-    changed('ConfigMap', 'outbox-relay', (o) => Object.assign(o.data, { RELAY_LEASE_MS: 'soon' })),
-    'settings: outbox-relay: RELAY_LEASE_MS must be integer',
-  ],
-  [
-    'a contradiction',
-    changed('ConfigMap', 'payment-worker', (o) => Object.assign(o.data, { GATEWAY_TIMEOUT_MS: '60000' })),
-    'settings: payment-worker: GATEWAY_TIMEOUT_MS must be less than PAYMENT_LEASE_MS',
-  ],
-  [
-    'a missing setting',
-    changed('ConfigMap', 'payment-worker', (o) => delete o.data?.GATEWAY_URL),
-    'settings: payment-worker: GATEWAY_URL is missing',
-  ],
-  [
-    'a setting twice',
-    changed('ConfigMap', 'order-api', (o) => Object.assign(o.data, { DATABASE_URL: 'postgres://' })),
-    'settings: order-api: DATABASE_URL is there twice',
-  ],
-  [
-    'a short grace period',
-    changed('Deployment', 'order-api', (o) =>
-      Object.assign(o.spec.template.spec, { terminationGracePeriodSeconds: 30 }),
-    ),
-    'grace-period: order-api: 30 s are not more than the 30000 ms',
-  ],
-  [
-    "Kubernetes' own grace period",
-    changed('Deployment', 'order-api', (o) => delete o.spec.template.spec.terminationGracePeriodSeconds),
-    'grace-period: order-api: 30 s are not more',
-  ],
-  [
-    'another port',
-    changed('ConfigMap', 'outbox-relay', (o) => Object.assign(o.data, { PROBE_PORT: '3002' })),
-    "probes: outbox-relay: the app listens on 3002, which is none of the container's",
-  ],
-  [
-    'no port for probes',
-    changed('ConfigMap', 'outbox-relay', (o) => delete o.data?.PROBE_PORT),
-    'probes: outbox-relay: the app listens on no port for probes',
-  ],
-];
-
-describe('a container with', () => {
-  test.each(settingsCases)('%s is found', async (_, change, expected) => {
-    const [, app] = expected.split(': ');
-    const own = change(copyOf('production')).filter(
-      ({ file, object }) => file.endsWith(`${app}.yaml`) && object.kind !== 'Job',
-    );
-    const found = rulesOf(await checkSettings(workspaceRoot, createEnvironment('production', own)));
-    expect(found).toEqual([expect.stringContaining(expected)]);
-  });
-});
-
-test('a file that a setting names must be mounted, and need not be here', async () => {
-  const config = `import { readFileSync } from 'node:fs';
-    export const readConfig = () => {
-      const { CA_FILE = '', PROBE_PORT, SHUTDOWN_TIMEOUT_MS } = process.env;
-      if (!readFileSync(CA_FILE, 'utf8').includes('BEGIN CERTIFICATE')) throw new Error('no certificate');
-      return { ...process.env, PROBE_PORT: Number(PROBE_PORT), SHUTDOWN_TIMEOUT_MS };
-    };`;
-  const root = scratchDir({
-    'apps/payment-worker/src/config.ts': config,
-    'package.json': '{ "type": "module" }',
-  });
-  const judgeFile = (path: string) => {
-    const change = changed('ConfigMap', 'payment-worker', (o) => Object.assign(o.data, { CA_FILE: path }));
-    const own = change(copyOf('production')).filter(
-      ({ file, object }) => file.endsWith('/payment-worker.yaml') && object.kind !== 'Job',
-    );
-    return checkSettings(root, createEnvironment('production', own));
-  };
-  expect(rulesOf(await judgeFile('/etc/orders/postgres-ca/ca.crt'))).toEqual([]);
-  expect(rulesOf(await judgeFile('/etc/orders/other/ca.crt'))).toEqual([
-    'settings: payment-worker: CA_FILE: nothing is mounted at /etc/orders/other/ca.crt',
-  ]);
 });
