@@ -157,7 +157,7 @@ describe.skipIf(helm === '')('the chart', () => {
   test('prefers a digest to a tag', async () => {
     const { manifests } = await render({ image: { digest } });
     const [container] = find(manifests, 'Deployment', 'order-api').object.spec.template.spec.containers;
-    expect(container.image).toBe(`orders/order-api@${digest}`);
+    expect(container.image).toBe(`registry.example.com/orders/order-api@${digest}`);
   });
 
   test.each<[string, object, string, string?]>([
