@@ -1,5 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import { DbError } from './errors.ts';
 import type { Database } from './tables.ts';
 
 /** A credential as its owner gets it; `key` is shown once and stored nowhere. */
@@ -36,6 +37,51 @@ export async function createApiKey(
     .values({ actor, action: 'api-key.create', subject: id, detail: JSON.stringify({ tenantId, name }) })
     .execute();
   return { id, key };
+}
+
+/** A key that opens nothing any more. */
+export interface RevokedApiKey {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  /** When it was revoked first; to revoke it again changes nothing. */
+  readonly revokedAt: Date;
+}
+
+/**
+ * Revokes a key and notes it in the audit log, in one statement. Services that have just seen it remember it for
+ * `API_KEY_REMEMBER_MS`.
+ * @throws DbError `DB_API_KEY_UNKNOWN`
+ */
+export async function revokeApiKey(
+  db: Kysely<Database>,
+  { id, actor = 'operator' }: { id: string; actor?: string },
+): Promise<RevokedApiKey> {
+  await db
+    .with('revoked', (revoke) =>
+      revoke
+        .updateTable('api_keys')
+        .set({ revoked_at: sql`clock_timestamp()` })
+        .where('id', '=', id)
+        .where('revoked_at', 'is', null)
+        .returning('id'),
+    )
+    .insertInto('audit_log')
+    .columns(['actor', 'action', 'subject', 'detail'])
+    .expression((from) =>
+      from
+        .selectFrom('revoked')
+        .select([sql.val(actor).as('actor'), sql.lit('api-key.revoke').as('action')])
+        .select([sql<string>`id::text`.as('subject'), sql<string>`'{}'::jsonb`.as('detail')]),
+    )
+    .execute();
+  const row = await db
+    .selectFrom('api_keys')
+    .select(['tenant_id', 'name', 'revoked_at'])
+    .where('id', '=', id)
+    .executeTakeFirst();
+  if (row?.revoked_at == null) throw new DbError('DB_API_KEY_UNKNOWN', `no API key has the id ${id}`);
+  return { id, tenantId: row.tenant_id, name: row.name, revokedAt: row.revoked_at };
 }
 
 /** The owner of a key, or null when the key is unknown, revoked or no key at all. */

@@ -8,6 +8,7 @@ export type DbErrorCode =
   | 'DB_MIGRATION_LOCKED' // somebody else has been migrating for longer than we are willing to wait
   | 'DB_SCHEMA_BEHIND' // a migration that this program needs has not been applied
   | 'DB_APP_TOO_OLD' // a contract migration has removed what this program needs
+  | 'DB_API_KEY_UNKNOWN' // no key has this id
   | 'DB_ROLE_MISSING' // a role of a service, or a membership; the message has the statements that make them
   | 'DB_RIGHTS_MISSING' // a service's role may not do all that the service does
   | 'DB_INTEGER_UNSAFE'; // a bigint that a JavaScript number cannot hold

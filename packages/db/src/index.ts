@@ -1,4 +1,11 @@
-export { type ApiKeyOwner, createApiKey, findApiKey, type NewApiKey } from './api-keys.ts';
+export {
+  type ApiKeyOwner,
+  createApiKey,
+  findApiKey,
+  type NewApiKey,
+  type RevokedApiKey,
+  revokeApiKey,
+} from './api-keys.ts';
 export { createDatabase, type DatabaseHandle, type DatabaseOptions } from './database.ts';
 export { DbError, type DbErrorCode } from './errors.ts';
 export { applyGrants, grants, type ServiceRoles, serviceRoles } from './grants.ts';

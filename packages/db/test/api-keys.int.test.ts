@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createApiKey, findApiKey } from '../src/index.ts';
+import { createApiKey, findApiKey, revokeApiKey } from '../src/index.ts';
 import { useDatabase } from './databases.ts';
 
 const { open } = useDatabase();
@@ -26,10 +26,27 @@ describe('an API key', () => {
     expect(JSON.stringify([rows, log])).not.toContain(key.slice('ord_'.length));
   });
 
+  it('is revoked once, alone, and that is noted in the audit log; an unknown one is named', async () => {
+    const { db } = open();
+    const { id } = await createApiKey(db, { tenantId: 'acme', name: 'lost' });
+    const kept = await createApiKey(db, { tenantId: 'acme', name: 'kept' });
+    const first = await revokeApiKey(db, { id });
+    expect(first).toEqual({ id, tenantId: 'acme', name: 'lost', revokedAt: expect.any(Date) });
+    expect(await revokeApiKey(db, { id })).toEqual(first);
+    expect(await findApiKey(db, kept.key)).toMatchObject({ keyId: kept.id });
+    const log = await db.selectFrom('audit_log').selectAll().where('subject', '=', id).execute();
+    expect(log.map(({ action }) => action).sort()).toEqual(['api-key.create', 'api-key.revoke']);
+    const unknown = crypto.randomUUID();
+    await expect(revokeApiKey(db, { id: unknown })).rejects.toMatchObject({
+      code: 'DB_API_KEY_UNKNOWN',
+      message: expect.stringContaining(unknown),
+    });
+  });
+
   it('is worth nothing when it is unknown, revoked or malformed', async () => {
     const { db } = open();
     const { id, key } = await createApiKey(db, { tenantId: 'acme', name: 'revoked' });
-    await db.updateTable('api_keys').set({ revoked_at: new Date() }).where('id', '=', id).execute();
+    await revokeApiKey(db, { id });
     for (const worthless of [
       key,
       `ord_${'A'.repeat(43)}`,

@@ -166,6 +166,30 @@ describe('the rights in the database', () => {
     await query('order_api', 'SELECT FROM orders');
   });
 
+  it('a twin of a role takes its place, as docs/deploy.md rotates it, also while the first may not log in', {
+    timeout: 60_000,
+  }, async () => {
+    const apps = {
+      'order-api': 'order_api',
+      'outbox-relay': 'outbox_relay',
+      'payment-worker': 'payment_worker',
+    } as const;
+    const services: ServiceProcess[] = [];
+    for (const [app, role] of Object.entries(apps) as [keyof typeof apps, Role][]) {
+      const twin = { name: `${role}_b`, password: 'another' };
+      await system.administer(
+        `CREATE ROLE ${twin.name} LOGIN PASSWORD '${twin.password}' IN ROLE ${role}`,
+        `ALTER ROLE ${role} NOLOGIN`,
+      );
+      services.push(await system.start(app, { DATABASE_URL: system.urlOf(role, twin) }));
+    }
+    const { body } = await system.client(apiKey).placeOrder({}, 'twins');
+    await system.client(apiKey).orderInState(body.id, 'PAID');
+    for (const service of services) await service.stop();
+    expect(services.flatMap(refusalsOf)).toEqual([]);
+    await system.administer(...Object.values(apps).map((role) => `ALTER ROLE ${role} LOGIN`));
+  });
+
   it('a role that is missing is named, with the statement that makes it', async () => {
     const { status, answer } = await runOrdersctl(owner(), 'grants', 'apply', '--worker', 'nobody_yet');
     expect(status).toBe(1);

@@ -63,15 +63,19 @@ export async function startSecuredSystem() {
   await applyAcls(clientOf('admin'));
 
   const passwords = passwordsOf(roles);
-  const urlOf = (role: Role, change: { host?: string; password?: string; query?: string } = {}): string => {
+  const urlOf = (
+    role: Role,
+    change: { name?: string; host?: string; password?: string; query?: string } = {},
+  ): string => {
     const url = new URL(postgres.url);
-    url.username = role;
+    url.username = change.name ?? role;
     url.password = change.password ?? passwords[role];
     url.hostname = change.host ?? 'localhost';
     url.pathname = '/orders';
     return `${url.href}?${change.query ?? `sslmode=verify-full&sslrootcert=${caFile}`}`;
   };
-  await createRoles(postgres.url, caFile, passwords);
+  const administer = (...statements: string[]) => asAdministrator(postgres.url, caFile, statements);
+  await administer(...rolesToMake(passwords), 'CREATE DATABASE orders OWNER orders_owner');
 
   const kafkaEnvironment = (principal: Principal): Environment => ({
     KAFKA_BROKERS: brokers.join(','),
@@ -99,6 +103,8 @@ export async function startSecuredSystem() {
     strangersCaFile,
     brokers,
     clientOf,
+    /** Runs statements as the superuser, outside of the database `orders`. */
+    administer,
     /** A right that nobody is to have. */
     allowGroup: (principal: Principal, name: string) =>
       createAcls(clientOf('admin'), principal, [{ resource: { type: 'group', name }, operations: ['Read'] }]),
@@ -150,19 +156,23 @@ export function runOrdersctl(
   });
 }
 
-async function createRoles(
+/** As docs/security.md has it. */
+const rolesToMake = (passwords: Record<Role, string>): string[] => [
+  ...roles.map((role) => `CREATE ROLE ${role} LOGIN PASSWORD '${passwords[role]}'`),
+  'CREATE ROLE outbox_owner NOLOGIN',
+  'GRANT outbox_owner TO orders_owner, outbox_relay',
+];
+
+async function asAdministrator(
   postgresUrl: string,
   caFile: string,
-  passwords: Record<Role, string>,
+  statements: readonly string[],
 ): Promise<void> {
   const url = new URL(postgresUrl);
   url.hostname = 'localhost';
   const admin = new pg.Client({ connectionString: `${url.href}?sslmode=verify-full&sslrootcert=${caFile}` });
   await admin.connect();
-  for (const role of roles) await admin.query(`CREATE ROLE ${role} LOGIN PASSWORD '${passwords[role]}'`);
-  await admin.query('CREATE ROLE outbox_owner NOLOGIN');
-  await admin.query('GRANT outbox_owner TO orders_owner, outbox_relay');
-  await admin.query('CREATE DATABASE orders OWNER orders_owner');
+  for (const statement of statements) await admin.query(statement);
   await admin.end();
 }
 

@@ -22,6 +22,12 @@ export function positiveInteger(text: string): number {
   return Number(text);
 }
 
+export function apiKeyId(text: string): string {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
+    throw new InvalidArgumentError('It must be the id of a key, not the key.');
+  return text.toLowerCase();
+}
+
 export function deadLetterId(text: string): number {
   if (!/^[1-9][0-9]{0,14}$/.test(text))
     throw new InvalidArgumentError('It must be a number from `dead-letters`.');

@@ -1,4 +1,11 @@
-import { assertSchemaFits, createApiKey, createDatabase, type DatabaseHandle, migrateAll } from '@orders/db';
+import {
+  assertSchemaFits,
+  createApiKey,
+  createDatabase,
+  type DatabaseHandle,
+  migrateAll,
+  revokeApiKey,
+} from '@orders/db';
 import { readDatabaseConfig } from './config.ts';
 import { OrdersctlError } from './errors.ts';
 import { answer, type CommonOptions, type Output } from './output.ts';
@@ -39,6 +46,15 @@ export async function createKey(
   answer(output, options, { id, key, tenantId, name }, [
     key,
     `Key ${id} of tenant ${tenantId}. It is shown this once; store it now.`,
+  ]);
+}
+
+/** `ordersctl keys revoke` */
+export async function revokeKey(output: Output, options: CommonOptions & { id: string }): Promise<void> {
+  const revoked = await withDatabase(({ db }) => revokeApiKey(db, { id: options.id }));
+  const { id, tenantId, name, revokedAt } = revoked;
+  answer(output, options, revoked, [
+    `Key ${id} (${name}) of tenant ${tenantId} has been revoked since ${revokedAt.toISOString()}; order-api remembers it for API_KEY_REMEMBER_MS, 10 s by default.`,
   ]);
 }
 

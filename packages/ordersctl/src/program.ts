@@ -1,6 +1,12 @@
 import type { ServiceRoles } from '@orders/db';
 import { Command, CommanderError } from 'commander';
-import { common, databaseEnvironment, positiveInteger, topicsEnvironment } from './command-options.ts';
+import {
+  apiKeyId,
+  common,
+  databaseEnvironment,
+  positiveInteger,
+  topicsEnvironment,
+} from './command-options.ts';
 import { type CommonOptions, complain, type Output } from './output.ts';
 import { addRelayCommands } from './relay-program.ts';
 
@@ -82,6 +88,15 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
     .action(async (options: CommonOptions & { tenant: string; name: string }) => {
       const { createKey } = await import('./database-commands.ts');
       await createKey(output, options);
+    });
+
+  common(keys.command('revoke'))
+    .description('Revoke an API key. May be run again.')
+    .requiredOption('--id <id>', 'its id, as `keys create` has shown', apiKeyId)
+    .addHelpText('after', databaseEnvironment)
+    .action(async (options: CommonOptions & { id: string }) => {
+      const { revokeKey } = await import('./database-commands.ts');
+      await revokeKey(output, options);
     });
 
   addRelayCommands(program, output);

@@ -3,6 +3,8 @@ export const commands = [
   { args: ['migrate'], variables: ['DATABASE_URL'] },
   { args: ['topics', 'apply'], variables: ['KAFKA_BROKERS'] },
   { args: ['keys', 'create', '--tenant', 'acme', '--name', 'till'], variables: ['DATABASE_URL'] },
+  { args: ['keys', 'revoke', '--id', '00000000-0000-4000-8000-000000000000'], variables: ['DATABASE_URL'] },
+  { args: ['grants', 'apply'], variables: ['DATABASE_URL'] },
   { args: ['relay', 'status'], variables: ['DATABASE_URL'] },
   { args: ['relay', 'pause', '--reason', 'maintenance'], variables: ['DATABASE_URL'] },
   { args: ['relay', 'resume'], variables: ['DATABASE_URL'] },

@@ -58,6 +58,22 @@ describe('a migrated database', () => {
     await database.close();
   });
 
+  it('takes a key away by its id, again without effect, and says so of one that there is not', async () => {
+    const { json: created } = await ordersctl([...keysCreate, '--json'], env());
+    const { id, key } = created() as { id: string; key: string };
+    const revoke = (what: string) => ordersctl(['keys', 'revoke', '--id', what, '--json'], env());
+    const [first, again] = [await revoke(id), await revoke(id)];
+    expect(first.json()).toMatchObject({ id, tenantId: 'acme', name: 'till' });
+    expect(again.json()).toEqual(first.json());
+    const database = createDatabase({ url: env().DATABASE_URL });
+    expect(await findApiKey(database.db, key)).toBeNull();
+    await database.close();
+    const unknown = await revoke('00000000-0000-4000-8000-000000000000');
+    expect([unknown.status, unknown.err]).toEqual([1, expect.stringContaining('DB_API_KEY_UNKNOWN')]);
+    const mistaken = await revoke(key);
+    expect([mistaken.status, mistaken.err]).toEqual([2, expect.stringContaining('not the key')]);
+  });
+
   it('has no dead letters of the relay, and says so of one that is to be redriven', async () => {
     const { json } = await ordersctl(['relay', 'dead-letters', '--json'], env());
     expect(json()).toEqual({ deadLetters: [] });
