@@ -7,6 +7,7 @@ import type { ServerCertificate } from './certificates.ts';
 import { type SecureListener, startEmbeddedKafka } from './embedded-kafka.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { findJava, kafkaCacheDir } from './kafka-jars.ts';
+import { type OrphanWatch, startOrphanWatch } from './orphan-watch.ts';
 import { hasEnded, type StackHost } from './stack-host.ts';
 
 export { certify, type ServerCertificate } from './certificates.ts';
@@ -64,20 +65,16 @@ export function installedKafka(): { kafka: string; java: string } {
 
 interface OwnHost extends StackHost {
   readonly dir: string;
-  endAll(): void;
+  readonly orphans: OrphanWatch;
 }
 
 function ownHost(name: string): OwnHost {
   const dir = mkdtempSync(join(tmpdir(), `orders-own-${name}-`));
   chmodSync(dir, 0o711); // PostgreSQL runs as another user when we are root
-  const children = new Map<ChildProcess, NodeJS.Signals>();
-  const endAll = () => {
-    for (const [child, signal] of children) if (!hasEnded(child)) child.kill(signal);
-  };
-  process.on('exit', endAll);
+  const orphans = startOrphanWatch(dir);
   return {
     dir,
-    endAll,
+    orphans,
     paths: {
       dir,
       socket: join(dir, 'socket'),
@@ -90,7 +87,7 @@ function ownHost(name: string): OwnHost {
     },
     log: () => undefined,
     track(_, child, endSignal = 'SIGKILL') {
-      children.set(child, endSignal);
+      if (child.pid !== undefined) orphans.watch(child.pid, endSignal);
     },
   };
 }
@@ -116,8 +113,8 @@ function ownServer(
     },
     async close() {
       await kill();
-      process.off('exit', host.endAll);
       rmSync(host.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+      host.orphans.end();
     },
   };
 }

@@ -1,3 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -25,6 +31,36 @@ describe("a server of one's own", () => {
     await postgres.start();
     expect((await query('SELECT n FROM kept')).rows).toEqual([{ n: 1 }]);
     expect(postgres.pid()).not.toBe(firstPid);
+  });
+
+  it('ends, and takes its folder with it, when the process that started it is killed', async () => {
+    const module = new URL('../src/own-servers.ts', import.meta.url).href;
+    const script = `const { startOwnPostgres } = await import('${module}');
+      const postgres = await startOwnPostgres();
+      await postgres.kill();
+      await postgres.start();
+      console.log(postgres.url);
+      setInterval(() => {}, 1000);`;
+    const folder = mkdtempSync(join(tmpdir(), 'orders-killed-'));
+    chmodSync(folder, 0o711); // PostgreSQL runs as another user when we are root
+    const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [url] = await once(starter.stdout as Readable, 'data');
+    expect(readdirSync(folder)).toEqual([expect.stringMatching(/^orders-own-postgres-/)]);
+    const connects = async () => {
+      const client = new pg.Client({ connectionString: String(url).trim() });
+      return client.connect().then(
+        () => client.end().then(() => 'connected'),
+        (error: { code?: string }) => error.code,
+      );
+    };
+    expect(await connects()).toBe('connected');
+    starter.kill('SIGKILL');
+    await expect.poll(connects, { timeout: 15_000 }).toBe('ECONNREFUSED');
+    await expect.poll(() => readdirSync(folder), { timeout: 15_000 }).toEqual([]);
+    rmSync(folder, { recursive: true });
   });
 
   it('Kafka: killed and started again, it has its topics at the same address', async () => {
