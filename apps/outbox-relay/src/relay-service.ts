@@ -29,7 +29,7 @@ export async function startRelayService(
   const security = kafkaSecurity(config);
   const logger = kafkaLogger(serviceLogger, security);
   const database = openDatabase(config, logger);
-  const broker = { brokers: config.KAFKA_BROKERS, clientId: service, security, logger };
+  const broker = { brokers: config.KAFKA_BROKERS, clientId: service, security, logger: serviceLogger };
   const publisher = createPublisher(config.PUBLISHER, broker);
   const registry = new Registry();
   const relay = createRelay(

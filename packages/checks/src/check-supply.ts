@@ -64,7 +64,9 @@ async function checkSupply(): Promise<number> {
   return process.env.GITHUB_ACTIONS === 'true' ? 1 : skippedStatus;
 }
 
-const leftOut = (name: string): Part => ({ findings: [], skipped: `${name}: left out by --offline` });
+function leftOut(name: string): Part {
+  return { findings: [], skipped: `${name}: left out by --offline` };
+}
 
 async function actionlint(): Promise<Part> {
   const tool = await ensureGoTool(actionlintModule, (line) => console.error(line));

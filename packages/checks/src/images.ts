@@ -87,18 +87,18 @@ async function images(): Promise<number> {
 
 async function buildAndJudge(): Promise<ImageReport[]> {
   const plans = selectPlans();
-  const problem = await engineProblem();
-  if (problem !== undefined) throw new ChecksError('CHECKS_TOOL_FAILED', `no image can be built: ${problem}`);
-  const version = productVersion(workspaceRoot);
-  const revision = await revisionOf(workspaceRoot);
   const release = flags.release ?? false;
-  if (release && revision.endsWith('-dirty'))
-    throw new ChecksError('CHECKS_USAGE', 'a release is built from a commit: commit your changes first');
   if (release && !/@sha256:[0-9a-f]{64}$/.test(flags['build-base'] ?? ''))
     throw new ChecksError(
       'CHECKS_USAGE',
       'a release is built on bases named with their digests: --build-base',
     );
+  const problem = await engineProblem();
+  if (problem !== undefined) throw new ChecksError('CHECKS_TOOL_FAILED', `no image can be built: ${problem}`);
+  const version = productVersion(workspaceRoot);
+  const revision = await revisionOf(workspaceRoot);
+  if (release && revision.endsWith('-dirty'))
+    throw new ChecksError('CHECKS_USAGE', 'a release is built from a commit: commit your changes first');
   const tags = flags.tag ?? [version, revision];
   const reports: ImageReport[] = [];
   for (const plan of plans) {
