@@ -1,197 +1,208 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kafka } from 'kafkajs';
-import { type Accepted, acceptChunk } from './accept.ts';
-import { fullJitterMs } from './backoff.ts';
-import type { DeadLetterSink } from './dead-letters.ts';
-import { ConsumerError } from './errors.ts';
-import { createKafkajsSource } from './kafkajs.ts';
-import { type Logger, silentLogger } from './logger.ts';
-import { type Decode, eventIdProblem, type SortedRecords, sortRecords } from './record.ts';
-import type { ChunkOutcome, RecordChunk } from './source.ts';
-import type { ConsumerTransaction, RunTransaction } from './transaction.ts';
+import type { Accepted } from './accepting-transaction.ts';
+import { type Control, readControl } from './control.ts';
+import { type ConsumerCounts, createCounts } from './counts.ts';
+import type { ConsumerError } from './errors.ts';
+import { handleAllBy } from './handler.ts';
+import { createIntake } from './intake.ts';
+import { createKillSwitch } from './kill-switch.ts';
+import { silentLogger } from './logger.ts';
+import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
+import { createProgress } from './progress.ts';
+import { asError } from './reason.ts';
+import { createRetryExecutor, type Settled } from './retry-executor.ts';
+import { createSkipReport } from './skip-report.ts';
+import { createSlots } from './slots.ts';
+import type { RecordChunk } from './source.ts';
+import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
-
-/** What a consumer works with. */
-export interface ConsumerDeps<Tx extends ConsumerTransaction> {
-  /** The caller's kafkajs client. */
-  readonly kafka: Kafka;
-  readonly transaction: RunTransaction<Tx>;
-  /** Told of every new dead letter in its transaction; without one only the table is written. */
-  readonly deadLetterSink?: DeadLetterSink<Tx>;
-  readonly logger?: Logger;
-  /** Called at named places that a crash must not harm; does nothing in production. */
-  readonly crashPoint?: (point: string) => void;
-}
-
-/** How a consumer behaves. */
-export interface ConsumerOptions<E, Tx extends ConsumerTransaction> {
-  /** Kafka's consumer group. */
-  readonly groupId: string;
-  /** The logical consumer whose inbox this is: the same for all replicas, and after a change of group. */
-  readonly workerId: string;
-  /** They must exist; nothing is created. A new group begins at their beginning. */
-  readonly topics: readonly string[];
-  readonly decode: Decode<E>;
-  /**
-   * Handles new events, in the order of their partition, at least one and none twice. All it does must happen in `tx`
-   * and be undone with it, for it may be called again with the same events, or with some of them, after a rollback.
-   */
-  readonly handle: (tx: Tx, events: E[]) => Promise<void>;
-  /** Events of one transaction at most; 500. */
-  readonly chunkSizeMax?: number;
-  /** Partitions handled at the same time at most, each with a connection; 3. */
-  readonly partitionsInParallelMax?: number;
-  /** After this long without a heartbeat the group gives our partitions to others; 30 s. */
-  readonly sessionTimeoutMs?: number;
-  /** How long the group waits for a member that is busy, when partitions move; 60 s. */
-  readonly rebalanceTimeoutMs?: number;
-  /** Backoff of a chunk that cannot be accepted for now; 100 ms, doubling. */
-  readonly retryBaseMs?: number;
-  /** Its longest delay; 10 s. */
-  readonly retryMaxMs?: number;
-  /** How long `stop` waits for the group; 10 s. */
-  readonly stopTimeoutMs?: number;
-}
-
-/** Sums since the consumer was created. */
-export interface ConsumerCounts {
-  /** Events handled, committed. */
-  handled: number;
-  /** Events that came again. */
-  duplicates: number;
-  /** Records of types that are not handled. */
-  skipped: number;
-  /** New dead letters. */
-  deadLetters: number;
-  /** Chunks that had to be tried once more. */
-  retries: number;
-}
 
 /** A running member of a consumer group. */
 export interface Consumer {
   /** Begins in the background; it joins its group as soon as Kafka lets it. */
   start(): Promise<void>;
-  /** Finishes the chunks in hand, commits their offsets and leaves the group. Final. */
+  /** Finishes the chunks and the tries in hand, commits offsets and leaves the group. Final. */
   stop(): Promise<void>;
-  /** Whether it is in its group and has shown a sign of life lately. */
+  /** Whether it is in its group and gets on. False while the kill switch is open; true while it is paused. */
   isHealthy(): boolean;
   counts(): Readonly<ConsumerCounts>;
 }
 
-const defaults = {
-  chunkSizeMax: 500,
-  partitionsInParallelMax: 3,
-  sessionTimeoutMs: 30_000,
-  rebalanceTimeoutMs: 60_000,
-  retryBaseMs: 100,
-  retryMaxMs: 10_000,
-  stopTimeoutMs: 10_000,
-};
-
-/** From this try of a chunk on somebody should look: with the default backoff about 20 s have gone by. */
-const loudFrom = 10;
-
 /**
  * An idempotent consumer: every event is handled once in effect, however often it is delivered.
  *
- * A chunk of records is accepted in one transaction (see {@link acceptChunk}); only when that is committed are its
- * offsets. An event that fails for good becomes a dead letter and its neighbours do not notice. A chunk that cannot
- * be accepted for now is tried again for ever, with a growing delay and a log line each time, an error in the end.
+ * A chunk of records is accepted in one transaction (see `acceptChunk`); only when that is committed are its offsets.
+ * An event that fails is stored in that transaction and tried again; its neighbours do not notice, and later events of
+ * its key wait for it. What is no event's fault is waited for, for ever, with a growing delay and a log line each time.
  * @throws ConsumerError `CONSUMER_OPTION_INVALID`
  */
 export function createConsumer<E, Tx extends ConsumerTransaction>(
   deps: ConsumerDeps<Tx>,
   options: ConsumerOptions<E, Tx>,
 ): Consumer {
-  const settings = { ...defaults, ...options };
-  checkOptions(settings);
-  const { workerId, groupId, decode, handle } = settings;
-  const { logger = silentLogger, crashPoint = () => {}, transaction, deadLetterSink } = deps;
-  const accepting = { workerId, transaction, handle, deadLetterSink, crashPoint };
-  const counts: ConsumerCounts = { handled: 0, duplicates: 0, skipped: 0, deadLetters: 0, retries: 0 };
+  const { source, transaction, logger = silentLogger, crashPoint = () => {} } = deps;
+  const settings = settingsOf(options, source.topics);
+  const { consumerName, decode, identity, orderingKey } = settings;
+  const counts = createCounts();
+  const killSwitch = createKillSwitch(settings.killSwitch);
+  const progress = createProgress();
+  const skips = createSkipReport(logger, { consumerName, topics: source.topics });
+  const stopping = new AbortController();
+  let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
+  let stoppedBy: ConsumerError | undefined;
+  let watching: Promise<void> | undefined;
 
-  async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
-    const sorted = sortRecords(chunk.records, decode);
-    const accepted = await acceptUntilDone(chunk, sorted);
-    if (accepted === undefined) return 'abandoned';
-    count(chunk, sorted, accepted);
-    const isHandled = sorted.events.length + sorted.invalid.length > 0;
-    if (isHandled) crashPoint('consumer.offsets.before-commit');
-    await chunk.commitOffsets();
-    if (isHandled) crashPoint('consumer.offsets.after-commit');
-    return 'accepted';
-  }
+  const mayTry = () => !control.paused && !killSwitch.isOpen() && stoppedBy === undefined;
+  const accepting = {
+    ...settings,
+    transaction,
+    logger,
+    crashPoint,
+    killSwitch,
+    deadLetterSink: deps.deadLetterSink,
+    handleAll: handleAllBy(settings),
+    reading: { decode, identity, orderingKey },
+    onStandstill,
+  };
+  const executor = createRetryExecutor(
+    { ...accepting, mayTry, onSettled },
+    {
+      parallelMax: settings.retriesInParallelMax,
+      pollIntervalMs: settings.pollIntervalMs,
+      leaseMs: settings.handleTimeoutMs + leaseMarginMs,
+      startsMax: settings.startsMax,
+    },
+  );
+  const intake = createIntake<E, Tx>({
+    ...accepting,
+    groupId: source.groupId,
+    slots: createSlots(settings.partitionsInParallelMax),
+    counts,
+    turn,
+    onAccepted,
+    onSkipped: (count) => {
+      counts.skipped += count;
+      skips.skipped(count);
+    },
+    backoff: { baseMs: settings.acceptRetryBaseMs, maxMs: settings.acceptRetryMaxMs },
+  });
 
-  /** Tries for ever, unless the chunk is no longer ours to wait for. */
-  async function acceptUntilDone(
-    chunk: RecordChunk,
-    sorted: SortedRecords<E>,
-  ): Promise<Accepted | undefined> {
-    for (let attempt = 1; !chunk.signal.aborted; attempt++) {
-      try {
-        const accepted = await acceptChunk(accepting, sorted);
-        if (accepted.handled + accepted.deadLetters.length > 0) crashPoint('consumer.accept.after-commit');
-        return accepted;
-      } catch (error) {
-        counts.retries++;
-        await waitAfter(error, attempt, chunk);
-      }
+  async function onChunk(chunk: RecordChunk) {
+    const done = progress.begin(chunk.records);
+    try {
+      return await intake(chunk);
+    } finally {
+      done();
     }
-    return undefined;
   }
 
-  async function waitAfter(error: unknown, attempt: number, chunk: RecordChunk): Promise<void> {
-    const delayMs = fullJitterMs(attempt, { baseMs: settings.retryBaseMs, maxMs: settings.retryMaxMs });
-    const entry = { ...placeOf(chunk), attempt, delayMs, err: error };
-    if (!isTransient(error)) {
-      logger.error(entry, 'chunk cannot be accepted, through no fault of its events; trying again');
-    } else if (attempt >= loudFrom) {
-      logger.error(entry, 'chunk not accepted for long, its partition waits; trying again');
-    } else logger.warn(entry, 'chunk not accepted for now, trying again');
-    // Ends early, without an error, when it becomes pointless to wait.
-    await sleep(delayMs, undefined, { signal: chunk.signal }).catch(() => undefined);
+  /** Resolves when the chunk may be tried, or is no longer ours. */
+  async function turn(chunk: RecordChunk): Promise<void> {
+    while ((control.paused || stoppedBy !== undefined) && !chunk.signal.aborted) {
+      progress.wait(chunk.records);
+      await sleep(turnPollMs, undefined, { signal: chunk.signal }).catch(() => undefined);
+    }
+    await killSwitch.turn(chunk.signal);
   }
 
-  function count(chunk: RecordChunk, { skipped }: SortedRecords<E>, accepted: Accepted): void {
-    const { handled, duplicates, deadLetters } = accepted;
+  function onAccepted(accepted: Accepted): void {
+    const { handled, duplicates, scheduled, deadLetters, invalid, outcomes } = accepted;
     counts.handled += handled;
-    counts.duplicates += duplicates;
-    counts.skipped += skipped;
+    counts.duplicates += duplicates.length;
+    counts.scheduled += scheduled.length;
     counts.deadLetters += deadLetters.length;
-    for (const { topic, partition, offset, eventId, reason } of deadLetters) {
-      logger.warn({ workerId, topic, partition, offset, eventId, reason }, 'dead letter');
+    skips.handled(handled + scheduled.length + invalid.length);
+    noteCommitted(outcomes);
+    for (const { eventId, orderingKey: key, state, attempts, reason } of scheduled) {
+      const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
+      if (state === 'SKIPPED') logger.warn(entry, 'event skipped, as routeError said');
+      else if (state === 'DUE' && reason !== null) logger.warn(entry, 'event failed and will be tried again');
     }
-    const sums = { handled, duplicates, skipped, deadLetters: deadLetters.length };
-    logger.debug({ ...placeOf(chunk), ...sums }, 'chunk accepted');
+    const loggedReasons = new Map(invalid.map((one) => [one.reason, one.loggedReason]));
+    for (const { id, topic, partition, offset, eventId, reason } of deadLetters) {
+      const logged = loggedReasons.get(reason) ?? reason;
+      logger.warn({ consumerName, id, topic, partition, offset, eventId, reason: logged }, 'dead letter');
+    }
+    if (scheduled.length > 0) executor.wake();
+    const sums = { handled, duplicates: duplicates.length, scheduled: scheduled.length };
+    logger.debug({ consumerName, ...sums, deadLetters: deadLetters.length }, 'chunk accepted');
   }
 
-  function placeOf({ records }: RecordChunk) {
-    const { topic, partition, offset } = records[0];
-    return { groupId, topic, partition, firstOffset: offset, records: records.length };
+  function onSettled({ claimed, state, attempts, reason, deadLetters }: Settled): void {
+    const { eventId, orderingKey: key } = claimed;
+    const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
+    counts.deadLetters += deadLetters.length;
+    if (state === 'DONE') counts.handled++;
+    else counts.retriesFailed++;
+    noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
+    if (state === 'DEAD') logger.warn(entry, 'dead letter');
+    else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
+    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped, as routeError said');
   }
 
-  const source = createKafkajsSource({ kafka: deps.kafka, logger }, settings);
+  function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {
+    if (!killSwitch.committed(outcomes).hasClosed) return;
+    logger.info({ consumerName }, 'kill switch closed: events are handled again');
+    executor.wake();
+  }
+
+  function onStandstill(error: ConsumerError): void {
+    if (error.code === 'CONSUMER_STOPPED') {
+      stoppedBy = error;
+      logger.error({ consumerName, err: error }, 'consumer stands still until it is started anew');
+      return;
+    }
+    const { delayMs, hasOpened } = killSwitch.tripped();
+    if (hasOpened) counts.killSwitchOpened++;
+    logger.error(
+      { consumerName, delayMs, err: error },
+      'kill switch is open: many different events fail, which looks like a fault of this release; nothing of them is stored, trying again. To go on and dead-letter them, override the kill switch',
+    );
+  }
+
+  /** Learns what operators have said, now and then; while the database does not answer the last word counts. */
+  async function watchControl(): Promise<void> {
+    const { signal } = stopping;
+    while (!signal.aborted) {
+      try {
+        control = await transaction((tx) => readControl(tx, consumerName), { signal: new AbortController().signal });
+        killSwitch.offUntil(control.killSwitchOffUntilMs);
+      } catch (error) {
+        const level = isTransient(error) ? 'debug' : 'error';
+        logger[level]({ consumerName, err: asError(error) }, 'consumer_control cannot be read for now');
+      }
+      await sleep(settings.pollIntervalMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
   return {
-    start: async () => source.start(onChunk),
-    stop: () => source.stop(),
-    isHealthy: () => source.isHealthy(),
+    async start() {
+      watching ??= watchControl();
+      executor.start();
+      source.start({
+        onChunk,
+        logger,
+        count: (what) => {
+          counts[what]++;
+        },
+      });
+    },
+    async stop() {
+      await source.stop();
+      stopping.abort();
+      await executor.stop();
+      await watching;
+    },
+    isHealthy: () =>
+      stoppedBy === undefined &&
+      source.isHealthy() &&
+      !killSwitch.isOpen() &&
+      progress.isGettingOn(settings.stalledAfterMs),
     counts: () => ({ ...counts }),
   };
 }
 
-function checkOptions(
-  settings: typeof defaults & { workerId: string; groupId: string; topics: readonly string[] },
-) {
-  const refuse = (message: string) => {
-    throw new ConsumerError('CONSUMER_OPTION_INVALID', message);
-  };
-  for (const name of Object.keys(defaults) as (keyof typeof defaults)[]) {
-    if (!Number.isSafeInteger(settings[name]) || settings[name] < 1)
-      refuse(`${name} is not a positive integer`);
-  }
-  if (settings.groupId === '') refuse('groupId is empty');
-  if (settings.topics.length === 0) refuse('topics is empty');
-  // A worker id is the other half of the inbox's key.
-  const problem = eventIdProblem(settings.workerId);
-  if (problem !== undefined) refuse(problem.replace('event id', 'workerId'));
-}
+/** A claimed event is this process's alone for as long as its handler may run, and a little. */
+const leaseMarginMs = 10_000;
+/** How soon a chunk in hand notices that the consumer was resumed. */
+const turnPollMs = 200;

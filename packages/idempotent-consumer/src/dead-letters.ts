@@ -1,105 +1,230 @@
-import { sql } from 'kysely';
+import { ask, askRows, asAnswer, run, unexpected } from './ask.ts';
+import { storableText, reasonLengthMax } from './reason.ts';
 import type { RecordHeaders } from './record.ts';
-import { assertTransaction, type ConsumerTransaction } from './transaction.ts';
+import { bytesOf, hashOf, headersAsJson, packHeaders } from './stored-record.ts';
+import type { ConsumerTransaction } from './transaction.ts';
 
 /** Something that was given up on, with all that is needed to look at it and to try it again. */
 export interface DeadLetter {
   /** null when the record did not say, or said something that cannot be stored. */
   readonly eventId: string | null;
   /** The logical consumer that gave up. */
-  readonly workerId: string;
+  readonly consumerName: string;
   /** Where the record stands; null, like partition and offset, when it was not a record that failed. */
   readonly topic: string | null;
   readonly partition: number | null;
   /** Decimal. */
   readonly offset: string | null;
-  /** The record's bytes, kept as they are. */
+  /** The record's bytes, kept as they are up to `deadLetterBytesMax`. */
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
   readonly headers: RecordHeaders;
+  /** When the record was written, in milliseconds since 1970. */
+  readonly timestampMs?: number | null;
   /** A JSON value in place of a record's bytes. */
   readonly payload: unknown;
-  /** For people; at most {@link reasonLengthMax} characters are kept. */
+  /** For people; at most 4,000 characters are kept. */
   readonly reason: string;
   /** How often it was tried. */
   readonly attempts: number;
   /** Which round of attempts failed, for letters without an offset; 1 unless told. */
   readonly round?: number;
+  /** Its row in `scheduled_events`, decimal, where it has one. */
+  readonly scheduledSeq?: string | null;
+}
+
+/** A dead letter with the id of its row. */
+export interface StoredDeadLetter extends DeadLetter {
+  readonly id: string;
 }
 
 /**
- * Is told of every new dead letter, in the transaction that stores it: what it writes there (an outbox event, say)
- * stands exactly when the letter does. It may only write through `tx`; if it throws, nothing is stored and the
- * whole chunk is tried again later.
+ * Is told of new dead letters, all of a transaction at once, in that transaction: what it writes there (outbox events,
+ * say) stands exactly when the letters do. It may only write through `tx`; if it throws, nothing is stored and the
+ * whole chunk is tried again later. Keys and values are cut after `deadLetterBytesMax` bytes.
  */
 export interface DeadLetterSink<Tx extends ConsumerTransaction = ConsumerTransaction> {
-  add(tx: Tx, deadLetter: DeadLetter): Promise<void>;
+  add(tx: Tx, deadLetters: readonly StoredDeadLetter[]): Promise<void>;
 }
 
-/** Characters of a reason that are kept. */
-export const reasonLengthMax = 4000;
+/** Bytes of a key, and of a value, that a dead letter keeps unless told otherwise. */
+export const deadLetterBytesMaxDefault = 1 << 20;
 
 /**
- * Stores a dead letter. One that is there already (same worker and record; without an offset: same worker, event and
- * round) is DEAD again, with this reason, number of attempts and time.
+ * Stores a dead letter. One that is there already (same consumer and record; without an offset: same consumer, event
+ * and round) is DEAD again, with this reason, number of attempts and time.
  * @returns whether the row is new
  */
 export async function addDeadLetter(
   tx: ConsumerTransaction,
   letter: DeadLetter,
-): Promise<{ isNew: boolean }> {
-  assertTransaction(tx);
+): Promise<{ isNew: boolean; id: string }> {
+  if (letter.offset !== null) await giveUpPlaces(tx, [letter]);
   const target =
     letter.offset === null
-      ? sql`(worker_id, event_id, round) WHERE "offset" IS NULL`
-      : sql`(worker_id, topic, "partition", "offset") WHERE "offset" IS NOT NULL`;
+      ? `(worker_id, event_id, round) WHERE "offset" IS NULL`
+      : `(worker_id, topic, "partition", "offset") WHERE "offset" IS NOT NULL`;
   // xmax is 0 in a row version that this statement inserted, and the updating transaction in one it replaced.
-  const { rows } = await sql<{ is_new: boolean }>`
-    ${insertOf([letter])}
-    ON CONFLICT ${target} DO UPDATE
-    SET state = 'DEAD', reason = excluded.reason, attempts = excluded.attempts, failed_at = excluded.failed_at
-    RETURNING xmax = 0 AS is_new`.execute(tx);
-  return { isNew: rows[0]?.is_new === true };
+  const answer = (await ask(
+    tx,
+    `WITH stored AS (
+       ${insertSql}
+       ON CONFLICT ${target} DO UPDATE
+       SET state = 'DEAD', reason = excluded.reason, attempts = excluded.attempts, failed_at = excluded.failed_at,
+         decided_at = NULL
+       RETURNING id, xmax = 0 AS is_new
+     ) SELECT json_build_object('id', id, 'isNew', is_new)::text AS answer FROM stored`,
+    valuesOf([letter], deadLetterBytesMaxDefault),
+  )) as { id?: unknown; isNew?: unknown } | null;
+  if (typeof answer?.id !== 'string' || typeof answer.isNew !== 'boolean') throw unexpected('no dead letter');
+  return { id: answer.id, isNew: answer.isNew };
 }
 
-/** Stores the dead letters of records, leaves alone those that are there already, and returns the new ones. */
+/**
+ * Stores the dead letters of records, leaves alone those that are there already, and returns the new ones. Another
+ * record at the same place (the topic was made anew) does not count as there: its row gives up the place.
+ */
 export async function insertDeadLetters(
   tx: ConsumerTransaction,
   letters: readonly DeadLetter[],
-): Promise<DeadLetter[]> {
+  bytesMax = deadLetterBytesMaxDefault,
+): Promise<StoredDeadLetter[]> {
   if (letters.length === 0) return [];
-  const { rows } = await sql<{ place: string }>`
-    ${insertOf(letters)}
-    ON CONFLICT (worker_id, topic, "partition", "offset") WHERE "offset" IS NOT NULL DO NOTHING
-    RETURNING "partition" || ':' || "offset" || ':' || topic AS place`.execute(tx);
-  const isNew = new Set(rows.map((row) => row.place));
-  return letters.filter((letter) => isNew.has(`${letter.partition}:${letter.offset}:${letter.topic}`));
+  const inserted = await insertNew(tx, letters, bytesMax);
+  if (inserted.length === letters.length) return inserted;
+  const known = new Set(inserted.map(placeOf));
+  const others = letters.filter((letter) => !known.has(placeOf(letter)));
+  if ((await giveUpPlaces(tx, others)) === 0) return inserted;
+  return [...inserted, ...(await insertNew(tx, others, bytesMax))];
+}
+
+async function insertNew(
+  tx: ConsumerTransaction,
+  letters: readonly DeadLetter[],
+  bytesMax: number,
+): Promise<StoredDeadLetter[]> {
+  const rows = await askRows<{ id: string; place: string }>(
+    tx,
+    `WITH stored AS (
+       ${insertSql}
+       ON CONFLICT (worker_id, topic, "partition", "offset") WHERE "offset" IS NOT NULL DO NOTHING
+       RETURNING id, "partition" || ':' || "offset" || ':' || topic AS place
+     ) ${asAnswer('SELECT id, place FROM stored')}`,
+    valuesOf(letters, bytesMax),
+  );
+  const ids = new Map(rows.map(({ id, place }) => [place, id]));
+  return letters.flatMap((letter) => {
+    const id = ids.get(placeOf(letter));
+    return id === undefined ? [] : [{ ...cut(letter, bytesMax), id }];
+  });
+}
+
+const placeOf = ({ topic, partition, offset }: DeadLetter): string => `${partition}:${offset}:${topic}`;
+
+/**
+ * Rows of other records leave the places of these letters. Rows of older versions have no hash: there key and value
+ * tell. @returns how many rows did
+ */
+async function giveUpPlaces(tx: ConsumerTransaction, letters: readonly DeadLetter[]): Promise<number> {
+  const answer = await ask(
+    tx,
+    `WITH moved AS (
+       UPDATE dead_letter_events d
+       SET former_place = jsonb_build_object('offset', d."offset"::text, 'round', d.round), "offset" = NULL,
+         -- The index of letters without an offset wants another round for each; the row's own id gives one.
+         round = -1 - ('x' || substr(d.id::text, 1, 7))::bit(28)::int
+       FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[])
+         AS l (worker_id, topic, "partition", "offset", record_hash, key, value)
+       WHERE d.worker_id = l.worker_id AND d.topic = l.topic AND d."partition" = l."partition"
+         AND d."offset" = l."offset" AND d.record_hash IS DISTINCT FROM l.record_hash
+         AND NOT (d.record_hash IS NULL
+           AND d.key IS NOT DISTINCT FROM l.key AND d.value IS NOT DISTINCT FROM l.value)
+       RETURNING 1
+     ) SELECT count(*)::text AS answer FROM moved`,
+    [
+      letters.map((letter) => letter.consumerName),
+      letters.map((letter) => letter.topic),
+      letters.map((letter) => letter.partition),
+      letters.map((letter) => letter.offset),
+      letters.map(hashOfLetter),
+      letters.map((letter) => bytesOf(letter.key)),
+      letters.map((letter) => bytesOf(letter.value)),
+    ],
+  );
+  return Number(answer);
+}
+
+/** Marks a dead letter as dealt with, when its scheduled event is. */
+export async function settleDeadLetters(
+  tx: ConsumerTransaction,
+  scheduledSeq: string,
+  state: 'DONE' | 'DISCARDED',
+): Promise<void> {
+  await run(
+    tx,
+    `UPDATE dead_letter_events SET state = $2, decided_at = clock_timestamp()
+     WHERE scheduled_seq = $1::bigint AND state <> $2`,
+    [scheduledSeq, state],
+  );
+}
+
+/** A letter that was tried again has failed again. */
+export async function reviveDeadLetter(
+  tx: ConsumerTransaction,
+  scheduledSeq: string,
+  { reason, attempts }: { readonly reason: string; readonly attempts: number },
+): Promise<void> {
+  await run(
+    tx,
+    `UPDATE dead_letter_events
+     SET state = 'DEAD', reason = $2, attempts = $3, failed_at = clock_timestamp(), decided_at = NULL
+     WHERE scheduled_seq = $1::bigint`,
+    [scheduledSeq, storableText(reason.slice(0, reasonLengthMax)), attempts],
+  );
 }
 
 /** Rows in the order of their places, as everywhere. */
-function insertOf(letters: readonly DeadLetter[]) {
-  return sql`
+const insertSql = `
     INSERT INTO dead_letter_events
-      (event_id, worker_id, topic, "partition", "offset", key, value, headers, payload, reason, attempts, round)
-    SELECT * FROM unnest(
-      ${letters.map((letter) => letter.eventId)}::text[],
-      ${letters.map((letter) => letter.workerId)}::text[],
-      ${letters.map((letter) => letter.topic)}::text[],
-      ${letters.map((letter) => letter.partition)}::int[],
-      ${letters.map((letter) => letter.offset)}::bigint[],
-      ${letters.map((letter) => bytesOf(letter.key))}::bytea[],
-      ${letters.map((letter) => bytesOf(letter.value))}::bytea[],
-      ${letters.map((letter) => JSON.stringify(headersAsJson(letter.headers)))}::jsonb[],
-      ${letters.map((letter) => payloadAsJson(letter.payload))}::jsonb[],
-      ${letters.map((letter) => storableText(letter.reason.slice(0, reasonLengthMax)))}::text[],
-      ${letters.map((letter) => letter.attempts)}::int[],
-      ${letters.map((letter) => letter.round ?? 1)}::int[]
-    ) AS l (event_id, worker_id, topic, "partition", "offset")
+      (event_id, worker_id, topic, "partition", "offset", key, value, headers, payload, reason, attempts, round,
+       record_hash, recorded_at_ms, headers_exact, value_bytes, scheduled_seq)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::bytea[], $7::bytea[],
+      $8::jsonb[], $9::jsonb[], $10::text[], $11::int[], $12::int[], $13::bytea[], $14::bigint[], $15::bytea[],
+      $16::int[], $17::bigint[]) AS l (event_id, worker_id, topic, "partition", "offset")
     ORDER BY l.worker_id, l.topic, l."partition", l."offset"`;
+
+function valuesOf(letters: readonly DeadLetter[], bytesMax: number): unknown[] {
+  const kept = letters.map((letter) => cut(letter, bytesMax));
+  return [
+    letters.map((letter) => letter.eventId),
+    letters.map((letter) => letter.consumerName),
+    letters.map((letter) => letter.topic),
+    letters.map((letter) => letter.partition),
+    letters.map((letter) => letter.offset),
+    kept.map((letter) => bytesOf(letter.key)),
+    kept.map((letter) => bytesOf(letter.value)),
+    letters.map((letter) => JSON.stringify(headersAsJson(letter.headers))),
+    letters.map((letter) => payloadAsJson(letter.payload)),
+    letters.map((letter) => storableText(letter.reason.slice(0, reasonLengthMax))),
+    letters.map((letter) => letter.attempts),
+    letters.map((letter) => letter.round ?? 1),
+    letters.map(hashOfLetter),
+    letters.map((letter) => letter.timestampMs ?? null),
+    letters.map((letter) => packHeaders(letter.headers)),
+    letters.map((letter) => letter.value?.byteLength ?? null),
+    letters.map((letter) => letter.scheduledSeq ?? null),
+  ];
 }
 
-const bytesOf = (bytes: Uint8Array | null) =>
-  bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const cut = (letter: DeadLetter, bytesMax: number): DeadLetter => ({
+  ...letter,
+  key: letter.key?.subarray(0, bytesMax) ?? null,
+  value: letter.value?.subarray(0, bytesMax) ?? null,
+});
+
+/** Only what stands on a topic can be taken for another record there. */
+const hashOfLetter = (letter: DeadLetter): Buffer | null =>
+  letter.offset === null ? null : hashOf({ ...letter, timestampMs: letter.timestampMs ?? null });
 
 const payloadAsJson = (payload: unknown): string | null =>
   payload === null || payload === undefined ? null : JSON.stringify(payload, storableJson);
@@ -109,40 +234,4 @@ function storableJson(_: string, value: unknown): unknown {
   if (typeof value === 'string') return storableText(value);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [storableText(name), inner]));
-}
-
-/** Text as PostgreSQL can hold it: U+0000 is written as `\0`, a lone surrogate becomes U+FFFD. */
-export function storableText(text: string): string {
-  return text.replaceAll('\u0000', '\\0').toWellFormed();
-}
-
-type HeaderJson = string | { base64: string };
-
-/**
- * Headers as JSON: text where a value is UTF-8 that PostgreSQL can hold, else `{ "base64": … }`; a list where a
- * name repeats.
- */
-export function headersAsJson(headers: RecordHeaders): Record<string, HeaderJson | HeaderJson[]> {
-  const json: Record<string, HeaderJson | HeaderJson[]> = Object.create(null);
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined) continue;
-    json[storableText(name)] = isList(value) ? value.map(headerAsJson) : headerAsJson(value);
-  }
-  return json;
-}
-
-const isList = (value: NonNullable<RecordHeaders[string]>): value is readonly (Uint8Array | string)[] =>
-  Array.isArray(value);
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function headerAsJson(value: Uint8Array | string): HeaderJson {
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-  try {
-    const text = utf8.decode(bytes);
-    if (!text.includes('\u0000')) return text;
-  } catch {
-    // Not UTF-8, so not text: kept as bytes.
-  }
-  return { base64: Buffer.from(bytes).toString('base64') };
 }

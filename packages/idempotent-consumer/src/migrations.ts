@@ -1,4 +1,5 @@
 import { createInboxAndDeadLetters } from './migrations/0001-inbox-and-dead-letters.ts';
+import { createScheduledEvents } from './migrations/0002-scheduled-events.ts';
 import { type RawQuery, rawQuery } from './raw-query.ts';
 
 /** Where this package's own Migrator keeps what has been applied. */
@@ -28,6 +29,7 @@ export interface ConsumerMigratorSettings {
 /** Plain SQL, in the order of names; names never change, and what is released never changes. All are expanding. */
 const migrations: Readonly<Record<string, readonly string[]>> = {
   '0001-inbox-and-dead-letters': createInboxAndDeadLetters,
+  '0002-scheduled-events': createScheduledEvents,
 };
 
 /**

@@ -1,7 +1,7 @@
-import { sql } from 'kysely';
+import { ask, unexpected } from './ask.ts';
 import { ConsumerError } from './errors.ts';
-import { eventIdProblem } from './record.ts';
-import { assertTransaction, type ConsumerTransaction } from './transaction.ts';
+import { eventIdLengthMax, eventIdProblem, inboxIdLengthMax } from './sort-records.ts';
+import type { ConsumerTransaction } from './transaction.ts';
 
 /** What {@link processOnce} did. `result` is the handler's. */
 export type ProcessOnceResult<T> =
@@ -9,20 +9,21 @@ export type ProcessOnceResult<T> =
   | { readonly outcome: 'duplicate' };
 
 /**
- * Runs `handler` unless this worker has already processed the event, in the caller's transaction: the handler's
+ * Runs `handler` unless this consumer has already processed the event, in the caller's transaction: the handler's
  * writes and the memory of the event are committed together or not at all.
  *
  * Of several transactions with the same event, one goes on and the others wait for its end: if it commits they are
  * duplicates, if it rolls back the next one goes on. An error of the handler must leave the transaction too.
- * `workerId` names the logical consumer, never a process: all replicas share it.
- * @throws ConsumerError `CONSUMER_EVENT_ID_INVALID`, `CONSUMER_NOT_IN_TRANSACTION`; and what the handler throws
+ * `consumerName` names the logical consumer, never a process: all replicas share it.
+ * @throws ConsumerError `CONSUMER_EVENT_ID_INVALID`, `CONSUMER_NOT_IN_TRANSACTION`, `CONSUMER_ANSWER_UNEXPECTED`; and
+ *   what the handler throws
  */
 export async function processOnce<T>(
   tx: ConsumerTransaction,
-  event: { readonly workerId: string; readonly eventId: string },
+  event: { readonly consumerName: string; readonly eventId: string },
   handler: () => Promise<T>,
 ): Promise<ProcessOnceResult<T>> {
-  const [isNew] = await insertProcessed(tx, event.workerId, [event.eventId]);
+  const [isNew] = await insertProcessed(tx, event.consumerName, [event.eventId]);
   if (isNew === undefined) return { outcome: 'duplicate' };
   return { outcome: 'processed', result: await handler() };
 }
@@ -30,22 +31,22 @@ export async function processOnce<T>(
 /**
  * Writes the inbox rows of many events in one statement and returns the ids that were new, each once, in the order
  * given. Waits for other transactions that have written some of them and are not at their end.
- * @throws ConsumerError `CONSUMER_EVENT_ID_INVALID`, `CONSUMER_NOT_IN_TRANSACTION`
+ * @throws ConsumerError `CONSUMER_EVENT_ID_INVALID`, `CONSUMER_NOT_IN_TRANSACTION`, `CONSUMER_ANSWER_UNEXPECTED`
  */
 export async function insertProcessed(
   tx: ConsumerTransaction,
-  workerId: string,
+  consumerName: string,
   eventIds: readonly string[],
 ): Promise<string[]> {
-  const isNew = await insertProcessedFrom(
-    tx,
-    workerId,
-    eventIds.map((eventId) => ({ eventId, topic: null, partition: null, offset: null })),
-  );
+  assertStorable(eventIds, eventIdLengthMax);
+  if (eventIds.length === 0) return [];
+  const places = eventIds.map((eventId) => ({ eventId, topic: null, partition: null, offset: null }));
+  const answer = await ask(tx, insertSql(`SELECT coalesce(json_agg(event_id), '[]')`), insertValues(consumerName, places));
+  const isNew = idsOf(answer, eventIds);
   return [...new Set(eventIds)].filter((id) => isNew.has(id));
 }
 
-/** An event and where it was read; the place is kept for people, the key is (event id, worker id). */
+/** An event and where it was read; the place is kept for people, the key is (event id, consumer name). */
 export interface ReceivedEvent {
   readonly eventId: string;
   readonly topic: string | null;
@@ -53,30 +54,68 @@ export interface ReceivedEvent {
   readonly offset: string | null;
 }
 
-/** {@link insertProcessed} with the place of each event. */
-export async function insertProcessedFrom(
+/** Where the rows were written: enough to end that very transaction over another connection. */
+export interface Backend {
+  readonly pid: number;
+  /** The transaction's id as `pg_stat_activity` shows it. */
+  readonly xid: string;
+}
+
+/** {@link insertProcessed} with the place of each event, and the backend that did it. */
+export async function insertReceived(
   tx: ConsumerTransaction,
-  workerId: string,
+  consumerName: string,
   events: readonly ReceivedEvent[],
-): Promise<Set<string>> {
-  assertTransaction(tx);
-  for (const { eventId } of events) {
-    const problem = eventIdProblem(eventId);
+): Promise<{ readonly isNew: ReadonlySet<string>; readonly backend: Backend }> {
+  const ids = events.map(({ eventId }) => eventId);
+  assertStorable(ids, inboxIdLengthMax);
+  const answer = (await ask(
+    tx,
+    insertSql(`SELECT json_build_object('ids', coalesce(json_agg(event_id), '[]'), ${backendSql})`),
+    insertValues(consumerName, events),
+  )) as { ids?: unknown; pid?: unknown; xid?: unknown } | null;
+  return { isNew: idsOf(answer?.ids, ids), backend: backendOf(answer) };
+}
+
+/** Two columns for `json_build_object`: pid and transaction id of the connection. */
+export const backendSql = `'pid', pg_backend_pid(), 'xid', (pg_current_xact_id()::text::bigint % 4294967296)::text`;
+
+export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | undefined): Backend {
+  const { pid, xid } = answer ?? {};
+  if (typeof pid !== 'number' || typeof xid !== 'string') throw unexpected('no backend');
+  return { pid, xid };
+}
+
+/** In key order, so that two transactions with the same events wait for each other instead of deadlocking. */
+const insertSql = (answer: string): string => `
+    WITH inserted AS (
+      INSERT INTO processed_events (event_id, worker_id, topic, "partition", "offset")
+      SELECT e.event_id, $1, e.topic, e."partition", e."offset"
+      FROM unnest($2::text[], $3::text[], $4::int[], $5::bigint[]) AS e (event_id, topic, "partition", "offset")
+      ORDER BY e.event_id COLLATE "C"
+      ON CONFLICT (event_id, worker_id) DO NOTHING
+      RETURNING event_id
+    ) SELECT (${answer} FROM inserted)::text AS answer`;
+
+const insertValues = (consumerName: string, events: readonly ReceivedEvent[]): unknown[] => [
+  consumerName,
+  events.map((event) => event.eventId),
+  events.map((event) => event.topic),
+  events.map((event) => event.partition),
+  events.map((event) => event.offset),
+];
+
+function assertStorable(ids: readonly string[], lengthMax: number): void {
+  for (const id of ids) {
+    const problem = eventIdProblem(id, lengthMax);
     if (problem !== undefined) throw new ConsumerError('CONSUMER_EVENT_ID_INVALID', problem);
   }
-  if (events.length === 0) return new Set();
-  // In key order, so that two transactions with the same events wait for each other instead of deadlocking.
-  const { rows } = await sql<{ event_id: string }>`
-    INSERT INTO processed_events (event_id, worker_id, topic, "partition", "offset")
-    SELECT e.event_id, ${workerId}, e.topic, e."partition", e."offset"
-    FROM unnest(
-      ${events.map((event) => event.eventId)}::text[],
-      ${events.map((event) => event.topic)}::text[],
-      ${events.map((event) => event.partition)}::int[],
-      ${events.map((event) => event.offset)}::bigint[]
-    ) AS e (event_id, topic, "partition", "offset")
-    ORDER BY e.event_id COLLATE "C"
-    ON CONFLICT (event_id, worker_id) DO NOTHING
-    RETURNING event_id`.execute(tx);
-  return new Set(rows.map((row) => row.event_id));
+}
+
+/** The ids that were inserted, which must be among those that were given. */
+function idsOf(inserted: unknown, given: readonly string[]): Set<string> {
+  const known = new Set(given);
+  if (!Array.isArray(inserted) || !inserted.every((id) => known.has(id)))
+    throw unexpected('ids that were not asked for');
+  return new Set(inserted);
 }

@@ -1,0 +1,49 @@
+import { ask, run } from './ask.ts';
+import type { ConsumerTransaction } from './transaction.ts';
+
+/** A chunk as a consumer's group knows it. */
+export interface ChunkPlace {
+  readonly consumerName: string;
+  readonly groupId: string;
+  readonly topic: string;
+  readonly partition: number;
+  /** Decimal. */
+  readonly firstOffset: string;
+}
+
+/**
+ * Notes, in a transaction of its own, that a chunk is begun. Losing this note with the server's memory is allowed: what
+ * it is for is the client's death, which the server survives.
+ * @returns how often it was begun, this time included, without anybody having said how it ended
+ */
+export async function beginChunk(tx: ConsumerTransaction, place: ChunkPlace): Promise<number> {
+  const starts = await ask(
+    tx,
+    `WITH begun AS (
+       INSERT INTO consumer_chunk_starts AS c (worker_id, group_id, topic, "partition", first_offset, starts)
+       VALUES ($1, $2, $3, $4::int, $5::bigint, 1)
+       ON CONFLICT (worker_id, group_id, topic, "partition") DO UPDATE SET first_offset = excluded.first_offset,
+         starts = CASE c.first_offset WHEN excluded.first_offset THEN c.starts + 1 ELSE 1 END
+       RETURNING starts
+     ) SELECT starts::text AS answer FROM begun, set_config('synchronous_commit', 'off', true)`,
+    valuesOf(place),
+  );
+  return Number(starts);
+}
+
+/** The chunk has come to an end of which its process knows. */
+export async function endChunk(tx: ConsumerTransaction, place: ChunkPlace): Promise<void> {
+  await run(tx, endChunkSql, valuesOf(place));
+}
+
+const endChunkSql = `
+    UPDATE consumer_chunk_starts SET starts = 0
+    WHERE worker_id = $1 AND group_id = $2 AND topic = $3 AND "partition" = $4::int AND first_offset = $5::bigint`;
+
+const valuesOf = ({ consumerName, groupId, topic, partition, firstOffset }: ChunkPlace): unknown[] => [
+  consumerName,
+  groupId,
+  topic,
+  partition,
+  firstOffset,
+];

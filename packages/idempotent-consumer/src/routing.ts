@@ -1,0 +1,86 @@
+import { fullJitterMs } from './backoff.ts';
+import type { Delivery } from './handler.ts';
+import type { Logger } from './logger.ts';
+import { asError, reasonOf } from './reason.ts';
+import type { ConsumedRecord } from './record.ts';
+import { isTransient } from './transient.ts';
+
+/** How often a failing event is tried, and when. */
+export interface Retry {
+  /** Tries of one event, the first included (3); then it is a dead letter. */
+  readonly attemptsMax: number;
+  /** The same for errors that are about the moment (`isTransient`), as a lock that was not to be had (30). */
+  readonly transientAttemptsMax: number;
+  /** Upper limit of the first delay (1 s); doubles with every further one, with full jitter. */
+  readonly baseMs: number;
+  /** Its longest (10 min). */
+  readonly maxMs: number;
+}
+
+export const retryDefaults: Retry = {
+  attemptsMax: 3,
+  transientAttemptsMax: 30,
+  baseMs: 1_000,
+  maxMs: 600_000,
+};
+
+/**
+ * What is to become of an event whose handler failed: `retry` it until its attempts are spent, make it a `dead-letter`
+ * at once, `skip` it for good with a reason that is kept, or `stop` the consumer and store nothing.
+ */
+export type Route = 'retry' | 'dead-letter' | 'stop' | { readonly skip: string };
+
+/** What a failure is judged by. */
+export interface RoutedFailure<E> {
+  /** What the handler threw; it may be anything. */
+  readonly error: unknown;
+  readonly event: E;
+  readonly eventId: string;
+  readonly record: ConsumedRecord;
+  /** Which try this was, from 1. */
+  readonly attempt: number;
+}
+
+/** Decides by the error; what it throws itself counts as `retry`. */
+export type RouteError<E> = (failure: RoutedFailure<E>) => Route;
+
+/** What is said of an event whose handler ends the process that runs it; it becomes a dead letter. */
+export class EndsItsProcess extends Error {
+  constructor(starts: number) {
+    super(`its handler was begun ${starts - 1} times by processes that did not live to say how it ended`);
+    this.name = 'EndsItsProcess';
+  }
+}
+
+/** How {@link verdictOn} decides. */
+export interface Routing<E> {
+  readonly retry: Retry;
+  readonly routeError: RouteError<E> | undefined;
+  readonly logger: Logger;
+}
+
+/** What becomes of a failing event, as it is stored. */
+export type Verdict =
+  | { readonly state: 'DUE'; readonly delayMs: number; readonly reason: string }
+  | { readonly state: 'DEAD' | 'SKIPPED'; readonly delayMs: 0; readonly reason: string }
+  | { readonly state: 'STOP'; readonly reason: string };
+
+export function verdictOn<E>(
+  { retry, routeError, logger }: Routing<E>,
+  { event, record, id, attempt }: Delivery<E>,
+  thrown: unknown,
+): Verdict {
+  const reason = reasonOf(thrown);
+  if (thrown instanceof EndsItsProcess) return { state: 'DEAD', delayMs: 0, reason };
+  let route: Route = 'retry';
+  try {
+    route = routeError?.({ error: thrown, event, eventId: id, record, attempt }) ?? 'retry';
+  } catch (error) {
+    logger.error({ eventId: id, err: asError(error) }, 'routeError failed; the event is tried again');
+  }
+  if (typeof route === 'object') return { state: 'SKIPPED', delayMs: 0, reason: `${route.skip}: ${reason}` };
+  if (route === 'stop') return { state: 'STOP', reason };
+  const attemptsMax = isTransient(thrown) ? retry.transientAttemptsMax : retry.attemptsMax;
+  if (route === 'dead-letter' || attempt >= attemptsMax) return { state: 'DEAD', delayMs: 0, reason };
+  return { state: 'DUE', delayMs: fullJitterMs(attempt, retry), reason };
+}

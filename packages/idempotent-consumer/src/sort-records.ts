@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { reasonOf, storableText } from './reason.ts';
+import type { ConsumedRecord, Decode, Decoded } from './record.ts';
+
+/** A record that holds an event. */
+export interface DecodedEvent<E> {
+  readonly record: ConsumedRecord;
+  /** The key of the inbox: the producer's id, or made of it and what tells its producers apart. */
+  readonly id: string;
+  readonly event: E;
+  readonly orderingKey: string;
+}
+
+/** A record that holds none, and why; `eventId` is whatever it claims to be, if it can be stored. */
+export interface InvalidRecord {
+  readonly record: ConsumedRecord;
+  readonly reason: string;
+  /** The reason without anything that may have come out of the record, for logs. */
+  readonly loggedReason: string;
+  readonly eventId: string | null;
+}
+
+/** The records of one chunk, told apart. `events` and `invalid` keep the order of the partition. */
+export interface SortedRecords<E> {
+  readonly events: readonly DecodedEvent<E>[];
+  readonly invalid: readonly InvalidRecord[];
+  readonly skipped: number;
+}
+
+/** What tells events apart: the id alone, or together with the topic, or with the `source` that `decode` gives. */
+export type EventIdentity = 'id' | 'topic' | 'source';
+
+/** How records are read. */
+export interface Reading<E> {
+  readonly decode: Decode<E>;
+  /** Unless said: with its source where `decode` gives one, else the id alone. */
+  readonly identity?: EventIdentity | undefined;
+  /** Events of one key are handled in order; null is a key of its own. The record's key unless given. */
+  readonly orderingKey?: ((event: E, record: ConsumedRecord) => string | null) | undefined;
+}
+
+/** Longest event id, and source, in UTF-16 units: with its consumer name it has to fit into one index entry. */
+export const eventIdLengthMax = 256;
+/** Longest key of the inbox that is made of an id and a source or topic. */
+export const inboxIdLengthMax = 2 * eventIdLengthMax;
+/** A longer ordering key is stored as its hash. */
+const orderingKeyLengthMax = 200;
+
+/** Tells the records of a chunk apart. */
+export async function sortRecords<E>(
+  records: readonly ConsumedRecord[],
+  reading: Reading<E>,
+): Promise<SortedRecords<E>> {
+  const events: DecodedEvent<E>[] = [];
+  const invalid: InvalidRecord[] = [];
+  for (const record of records) {
+    const read = await readRecord(record, reading);
+    if (read === undefined) continue;
+    if ('orderingKey' in read) events.push(read);
+    else invalid.push(read);
+  }
+  return { events, invalid, skipped: records.length - events.length - invalid.length };
+}
+
+/** @returns undefined for a record of a type that is not handled; whatever `decode` throws makes it invalid */
+export async function readRecord<E>(
+  record: ConsumedRecord,
+  { decode, identity: said, orderingKey }: Reading<E>,
+): Promise<DecodedEvent<E> | InvalidRecord | undefined> {
+  const invalid = (reason: string, eventId: unknown = null, loggedReason = reason): InvalidRecord => ({
+    record,
+    reason,
+    loggedReason,
+    eventId: eventIdProblem(eventId) === undefined ? (eventId as string) : null,
+  });
+  try {
+    // Most decoders are synchronous, and an `await` for each of 500 records is not free.
+    const answer = decode(record);
+    const decoded: Decoded<E> | null | undefined = isThenable(answer) ? await answer : answer;
+    switch (decoded?.kind) {
+      case 'skip':
+        return undefined;
+      case 'invalid':
+        return invalid(storableText(String(decoded.reason)), decoded.eventId);
+      case 'event': {
+        const identity = said ?? (decoded.source === undefined ? 'id' : 'source');
+        const problem = eventIdProblem(decoded.id) ?? sourceProblem(identity, decoded.source);
+        if (problem !== undefined) return invalid(problem);
+        const id = inboxId(identity, { id: decoded.id, source: decoded.source, topic: record.topic });
+        if (id.length > inboxIdLengthMax) return invalid('event id and source are too long together');
+        const key = orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(decoded.event, record));
+        return { record, id, event: decoded.event, orderingKey: key ?? `event:${id}` };
+      }
+      default:
+        return invalid('decode gave an answer of an unknown kind');
+    }
+  } catch (error) {
+    // A parser's message quotes what it could not parse.
+    const kind = error instanceof Error ? error.name : typeof error;
+    return invalid(`decode failed: ${reasonOf(error)}`, null, `decode failed (${storableText(kind)})`);
+  }
+}
+
+const isThenable = <T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> =>
+  typeof (answer as { then?: unknown } | null | undefined)?.then === 'function';
+
+/** The key of an event in the inbox. JSON keeps the two parts apart whatever they contain. */
+export function inboxId(
+  identity: EventIdentity,
+  { id, source, topic }: { id: string; source?: string | undefined; topic: string },
+): string {
+  if (identity === 'id') return id;
+  return JSON.stringify([identity === 'topic' ? topic : source, id]);
+}
+
+const sourceProblem = (identity: EventIdentity, source: unknown): string | undefined =>
+  identity === 'source' ? eventIdProblem(source)?.replace('event id', 'source') : undefined;
+
+/** Why an event id cannot be a key of the inbox, or undefined if it can. */
+export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): string | undefined {
+  if (typeof id !== 'string') return 'event id is not a text';
+  if (id === '') return 'event id is empty';
+  if (id.length > lengthMax) return `event id is longer than ${lengthMax} characters`;
+  if (id.includes('\u0000')) return 'event id contains U+0000';
+  // Two ids that differ in a lone surrogate only would be stored as the same text.
+  if (!id.isWellFormed()) return 'event id is not well-formed Unicode';
+  return undefined;
+}
+
+function keyOfRecord({ key }: ConsumedRecord): string | null {
+  if (key === null) return null;
+  const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+  return isPlain(text) ? `key:${text}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
+}
+
+const givenKey = (key: string | null): string | null => {
+  if (key === null || isPlain(key)) return key === null ? null : `key:${key}`;
+  return `hash:${createHash('sha256').update(key).digest('hex')}`;
+};
+
+/** Text that can stand in an index entry, and is the same text in every encoding. */
+const isPlain = (key: string): boolean => key.length <= orderingKeyLengthMax && /^[\x20-\x7e]*$/.test(key);
