@@ -1,12 +1,12 @@
-import { run } from './ask.ts';
 import {
-  type AcceptDeps,
   type Acceptance,
+  type AcceptDeps,
   type Accepted,
   acceptIn,
   type Failure,
   type HandleNew,
 } from './accepting-transaction.ts';
+import { run } from './ask.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
 import { EndsItsProcess } from './routing.ts';
@@ -170,7 +170,8 @@ async function undoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (thrown) {
     if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
-    if (thrown instanceof SavepointGone) throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
+    if (thrown instanceof SavepointGone)
+      throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
     throw thrown;
   }
 }

@@ -11,7 +11,12 @@ import type { HandlerRun, HandlerRunDeps, Thrown } from './handler-run.ts';
 import type { KillSwitch, Outcomes } from './kill-switch.ts';
 import { insertReceived } from './processed-events.ts';
 import { type Routing, verdictOn } from './routing.ts';
-import { blockedKeys, type NewScheduledEvent, type OnDeadLetter, storeScheduled } from './scheduled-events.ts';
+import {
+  blockedKeys,
+  type NewScheduledEvent,
+  type OnDeadLetter,
+  storeScheduled,
+} from './scheduled-events.ts';
 import type { DecodedEvent, InvalidRecord } from './sort-records.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
@@ -192,4 +197,5 @@ export function tripped(lastFailure: unknown): ConsumerError {
 
 /** Whether the consumer stands still after this error, through no fault of the infrastructure. */
 export const isStandstill = (error: unknown): error is ConsumerError =>
-  error instanceof ConsumerError && (error.code === 'CONSUMER_KILL_SWITCH' || error.code === 'CONSUMER_STOPPED');
+  error instanceof ConsumerError &&
+  (error.code === 'CONSUMER_KILL_SWITCH' || error.code === 'CONSUMER_STOPPED');

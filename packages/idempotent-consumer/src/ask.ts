@@ -3,7 +3,11 @@ import { rawQuery } from './raw-query.ts';
 import type { ConsumerTransaction, KyselyTransaction } from './transaction.ts';
 
 /** Runs a statement whose answer nobody needs. */
-export async function run(tx: ConsumerTransaction, sql: string, values: readonly unknown[] = []): Promise<void> {
+export async function run(
+  tx: ConsumerTransaction,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<void> {
   await rowsOf(tx, sql, values);
 }
 
@@ -15,7 +19,11 @@ export async function run(tx: ConsumerTransaction, sql: string, values: readonly
  * like a duplicate and be lost. A single text is the answer that passes unharmed, or visibly not.
  * @throws ConsumerError `CONSUMER_ANSWER_UNEXPECTED`
  */
-export async function ask(tx: ConsumerTransaction, sql: string, values: readonly unknown[]): Promise<unknown> {
+export async function ask(
+  tx: ConsumerTransaction,
+  sql: string,
+  values: readonly unknown[],
+): Promise<unknown> {
   const rows: unknown = await rowsOf(tx, sql, values);
   const [row, ...others] = Array.isArray(rows) ? rows : [];
   const answer: unknown = others.length === 0 ? row?.answer : undefined;

@@ -165,7 +165,9 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     const { signal } = stopping;
     while (!signal.aborted) {
       try {
-        control = await transaction((tx) => readControl(tx, consumerName), { signal: new AbortController().signal });
+        control = await transaction((tx) => readControl(tx, consumerName), {
+          signal: new AbortController().signal,
+        });
         killSwitch.offUntil(control.killSwitchOffUntilMs);
       } catch (error) {
         const level = isTransient(error) ? 'debug' : 'error';

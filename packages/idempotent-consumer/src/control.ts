@@ -26,13 +26,21 @@ export async function readControl(tx: ConsumerTransaction, consumerName: string)
 }
 
 /** All members stop handling, soon; they stay in their group, and what they have in hand is finished. Audited. */
-export async function pauseConsumer(tx: ConsumerTransaction, consumerName: string, by: AuditedBy): Promise<void> {
+export async function pauseConsumer(
+  tx: ConsumerTransaction,
+  consumerName: string,
+  by: AuditedBy,
+): Promise<void> {
   await setControl(tx, consumerName, { column: 'paused', value: 'true' });
   await audit(tx, consumerName, 'pause', by);
 }
 
 /** Undoes {@link pauseConsumer}. Audited. */
-export async function resumeConsumer(tx: ConsumerTransaction, consumerName: string, by: AuditedBy): Promise<void> {
+export async function resumeConsumer(
+  tx: ConsumerTransaction,
+  consumerName: string,
+  by: AuditedBy,
+): Promise<void> {
   await setControl(tx, consumerName, { column: 'paused', value: 'false' });
   await audit(tx, consumerName, 'resume', by);
 }

@@ -1,5 +1,5 @@
-import { ask, askRows, asAnswer, run, unexpected } from './ask.ts';
-import { storableText, reasonLengthMax } from './reason.ts';
+import { asAnswer, ask, askRows, run, unexpected } from './ask.ts';
+import { reasonLengthMax, storableText } from './reason.ts';
 import type { RecordHeaders } from './record.ts';
 import { bytesOf, hashOf, headersAsJson, packHeaders } from './stored-record.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -162,8 +162,8 @@ export async function settleDeadLetters(
 ): Promise<void> {
   await run(
     tx,
-    `UPDATE dead_letter_events SET state = $2, decided_at = clock_timestamp()
-     WHERE scheduled_seq = $1::bigint AND state <> $2`,
+    `UPDATE dead_letter_events SET state = $2::varchar, decided_at = clock_timestamp()
+     WHERE scheduled_seq = $1::bigint AND state <> $2::varchar`,
     [scheduledSeq, state],
   );
 }

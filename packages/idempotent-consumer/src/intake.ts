@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { acceptAsDead, acceptChunk, type OnAccepted } from './accept.ts';
-import { type AcceptDeps, type Acceptance, isStandstill } from './accepting-transaction.ts';
+import { type Acceptance, type AcceptDeps, isStandstill } from './accepting-transaction.ts';
 import { fullJitterMs } from './backoff.ts';
 import { beginChunk, type ChunkPlace, endChunk } from './chunk-starts.ts';
 import type { ConsumerCounts } from './counts.ts';
@@ -62,7 +62,10 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
     if (starts === 1 || chunk.records.length === 1) {
       return acceptOrEnd(chunk, { ...sorted, place }, starts);
     }
-    logger.warn({ ...entryOf(chunk), starts }, 'a process died in this chunk; its events are done one at a time');
+    logger.warn(
+      { ...entryOf(chunk), starts },
+      'a process died in this chunk; its events are done one at a time',
+    );
     return singly(chunk);
   }
 
@@ -95,7 +98,10 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
     });
     if (isDone) return true;
     await transaction((tx) => endChunk(tx, place), untimed).catch((error) => {
-      logger.warn({ ...entryOf(chunk), err: asError(error) }, 'the end of an abandoned chunk could not be noted');
+      logger.warn(
+        { ...entryOf(chunk), err: asError(error) },
+        'the end of an abandoned chunk could not be noted',
+      );
     });
     return false;
   }

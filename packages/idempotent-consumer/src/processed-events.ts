@@ -41,7 +41,11 @@ export async function insertProcessed(
   assertStorable(eventIds, eventIdLengthMax);
   if (eventIds.length === 0) return [];
   const places = eventIds.map((eventId) => ({ eventId, topic: null, partition: null, offset: null }));
-  const answer = await ask(tx, insertSql(`SELECT coalesce(json_agg(event_id), '[]')`), insertValues(consumerName, places));
+  const answer = await ask(
+    tx,
+    insertSql(`SELECT coalesce(json_agg(event_id), '[]')`),
+    insertValues(consumerName, places),
+  );
   const isNew = idsOf(answer, eventIds);
   return [...new Set(eventIds)].filter((id) => isNew.has(id));
 }

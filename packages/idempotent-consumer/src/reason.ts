@@ -13,7 +13,8 @@ export function reasonOf(thrown: unknown): string {
 
 function described(thrown: unknown): string {
   try {
-    if (!(thrown instanceof Error)) return typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1 });
+    if (!(thrown instanceof Error))
+      return typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1 });
     const { code } = thrown as { code?: unknown };
     return typeof code === 'string' ? `${thrown} (${code})` : `${thrown}`;
   } catch {

@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AcceptDeps, isStandstill, stopped, tripped } from './accepting-transaction.ts';
 import { fullJitterMs } from './backoff.ts';
-import { insertDeadLetters, reviveDeadLetter, type StoredDeadLetter, settleDeadLetters } from './dead-letters.ts';
+import {
+  insertDeadLetters,
+  reviveDeadLetter,
+  type StoredDeadLetter,
+  settleDeadLetters,
+} from './dead-letters.ts';
 import type { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
@@ -72,7 +77,10 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
 
   async function claim(countMax: number): Promise<ClaimedEvent[]> {
     const { leaseMs } = options;
-    return deps.transaction((tx) => claimHeads(tx, consumerName, { countMax, leaseMs, onDeadLetter }), untimed);
+    return deps.transaction(
+      (tx) => claimHeads(tx, consumerName, { countMax, leaseMs, onDeadLetter }),
+      untimed,
+    );
   }
 
   async function loop(): Promise<void> {
@@ -85,7 +93,10 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
       } catch (error) {
         failures++;
         const level = isTransient(error) && failures < 10 ? 'warn' : 'error';
-        logger[level]({ consumerName, err: asError(error) }, 'due events cannot be read for now, trying again');
+        logger[level](
+          { consumerName, err: asError(error) },
+          'due events cannot be read for now, trying again',
+        );
       }
       for (const one of claimed) begin(one);
       // A full hand may mean that more is due; then the next one to end looks again.
@@ -125,7 +136,7 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
     const { eventId, orderingKey } = claimed;
     const entry = { consumerName, eventId, orderingKey, err: asError(error) };
     if (isStandstill(error)) deps.onStandstill(error);
-    else logger.warn(entry, 'a stored event cannot be tried for now');
+    else logger[isTransient(error) ? 'warn' : 'error'](entry, 'a stored event cannot be tried for now');
     const delayMs = fullJitterMs(5, deps.retry);
     await deps
       .transaction((tx) => releaseClaimed(tx, claimed, delayMs), untimed)
@@ -162,7 +173,13 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
       async (tx) => {
         isReadyToCommit = false;
         handlerRun.begin();
-        const done = await tryIn(deps, tx, claimed, read && { ...read, attempt: claimed.attempts + 1 }, handlerRun);
+        const done = await tryIn(
+          deps,
+          tx,
+          claimed,
+          read && { ...read, attempt: claimed.attempts + 1 },
+          handlerRun,
+        );
         isReadyToCommit = true;
         return done;
       },
@@ -177,10 +194,13 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
   }
   if (read === undefined) throw failure.thrown;
   const delivery = { ...read, attempt: claimed.attempts + 1 };
-  return deps.transaction(async (tx) => {
-    const { isMine } = await lockClaimed(tx, claimed);
-    return isMine ? settleFailure(deps, tx, claimed, delivery, failure) : undefined;
-  }, { signal: new AbortController().signal });
+  return deps.transaction(
+    async (tx) => {
+      const { isMine } = await lockClaimed(tx, claimed);
+      return isMine ? settleFailure(deps, tx, claimed, delivery, failure) : undefined;
+    },
+    { signal: new AbortController().signal },
+  );
 }
 
 /** The transaction cannot go on after the handler; how it failed is stored in another. */
@@ -252,11 +272,14 @@ async function giveUp<E, Tx extends ConsumerTransaction>(
   claimed: ClaimedEvent,
   reason: string,
 ): Promise<Settled | undefined> {
-  return deps.transaction(async (tx) => {
-    const { isMine } = await lockClaimed(tx, claimed);
-    if (!isMine) return undefined;
-    return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
-  }, { signal: new AbortController().signal });
+  return deps.transaction(
+    async (tx) => {
+      const { isMine } = await lockClaimed(tx, claimed);
+      if (!isMine) return undefined;
+      return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
+    },
+    { signal: new AbortController().signal },
+  );
 }
 
 async function settleAs<E, Tx extends ConsumerTransaction>(

@@ -1,4 +1,4 @@
-import { ask, askRows, asAnswer, run } from './ask.ts';
+import { asAnswer, ask, askRows, run } from './ask.ts';
 import { type Backend, backendOf, backendSql } from './processed-events.ts';
 import type { ConsumedRecord } from './record.ts';
 import { bytesOf, packHeaders, unpackHeaders } from './stored-record.ts';
@@ -160,10 +160,10 @@ export async function settleClaimed(
   const { attempts = null, reason = null, delayMs = 0 } = result as Partial<Record<string, unknown>>;
   await run(
     tx,
-    `UPDATE scheduled_events SET state = $3, starts = 0, lease_until = NULL,
-       attempts = coalesce($4::int, attempts), reason = coalesce($5, reason),
+    `UPDATE scheduled_events SET state = $3::varchar, starts = 0, lease_until = NULL,
+       attempts = coalesce($4::int, attempts), reason = coalesce($5::text, reason),
        next_at = clock_timestamp() + $6::float8 * interval '1 millisecond',
-       finished_at = CASE WHEN $3 IN ('DONE', 'SKIPPED') THEN clock_timestamp() END
+       finished_at = CASE WHEN $3::varchar IN ('DONE', 'SKIPPED') THEN clock_timestamp() END
      WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE'`,
     [seq, claims, result.state, attempts, reason, delayMs],
   );

@@ -88,7 +88,8 @@ export async function readRecord<E>(
         if (problem !== undefined) return invalid(problem);
         const id = inboxId(identity, { id: decoded.id, source: decoded.source, topic: record.topic });
         if (id.length > inboxIdLengthMax) return invalid('event id and source are too long together');
-        const key = orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(decoded.event, record));
+        const key =
+          orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(decoded.event, record));
         return { record, id, event: decoded.event, orderingKey: key ?? `event:${id}` };
       }
       default:

@@ -79,7 +79,8 @@ async function commit(client: PgTransaction): Promise<void> {
   const { command } = (await client.query('COMMIT')) as { command?: string };
   // PostgreSQL answers ROLLBACK, without an error, where a failed statement was swallowed.
   if (command === 'ROLLBACK') {
-    const message = 'nothing was stored: a statement of this transaction had failed and its error was ignored';
+    const message =
+      'nothing was stored: a statement of this transaction had failed and its error was ignored';
     throw new ConsumerError('CONSUMER_TRANSACTION_ABORTED', message);
   }
 }

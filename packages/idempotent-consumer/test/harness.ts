@@ -27,6 +27,9 @@ export interface TestDb {
   readonly url: string;
   readonly pool: pg.Pool;
   transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly db: Kysely<any>;
+  scheduled(consumerName: string): Promise<Record<string, unknown>[]>;
   /** How often `name` was counted. */
   counted(name: string): Promise<number>;
   inboxRows(
@@ -50,6 +53,8 @@ export function openDb(url: string): TestDb & { close(): Promise<void> } {
     url,
     pool,
     transaction: (work) => db.transaction().execute(work),
+    db,
+    scheduled: (name) => rows('SELECT * FROM scheduled_events WHERE worker_id = $1 ORDER BY seq', name),
     counted: async (name) => (await rows('SELECT n FROM counters WHERE name = $1', name))[0]?.n ?? 0,
     inboxRows: (workerId) =>
       rows('SELECT * FROM processed_events WHERE worker_id = $1 ORDER BY "offset"', workerId),

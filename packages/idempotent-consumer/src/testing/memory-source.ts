@@ -89,7 +89,8 @@ export function memorySource(
       inHand.add(delivered);
       return delivered.finally(() => inHand.delete(delivered));
     },
-    committed: (topic = topics[0] ?? 'memory', partition = 0) => committed.get(lane(topic, partition)) ?? null,
+    committed: (topic = topics[0] ?? 'memory', partition = 0) =>
+      committed.get(lane(topic, partition)) ?? null,
     revoke() {
       generation.abort();
       generation = new AbortController();
