@@ -5,18 +5,13 @@ import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { type Consumer, type ConsumerOptions, createConsumer, type Logger } from '../src/index.ts';
-import { consumerMigrationLockTable, consumerMigrations, consumerMigrationTable } from '../src/migrations.ts';
+import { consumerMigratorSettings } from '../src/migrations.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 async function migrate(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: async () => ({ ...consumerMigrations }) },
-    migrationTableName: consumerMigrationTable,
-    migrationLockTableName: consumerMigrationLockTable,
-  });
+  const migrator = new Migrator({ db, ...consumerMigratorSettings({ schema: 'public' }) });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;
   // The effect that must happen once has nothing of its own that would stop it from happening twice.

@@ -1,9 +1,5 @@
-import { type Kysely, sql } from 'kysely';
-
-/** Expand. */
-export async function createInboxAndDeadLetters(db: Kysely<unknown>): Promise<void> {
-  // Ids are text: they are the producer's, and not every producer uses UUIDs.
-  await sql`
+/** Ids are text: they are the producer's, and not every producer uses UUIDs. */
+const inbox = `
     CREATE TABLE processed_events (
       event_id text NOT NULL,
       worker_id text NOT NULL,
@@ -12,8 +8,10 @@ export async function createInboxAndDeadLetters(db: Kysely<unknown>): Promise<vo
       "partition" integer,
       "offset" bigint,
       PRIMARY KEY (event_id, worker_id)
-    )`.execute(db);
-  await sql`
+    )`;
+
+const deadLetters = [
+  `
     CREATE TABLE dead_letter_events (
       id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
       event_id text,
@@ -30,12 +28,15 @@ export async function createInboxAndDeadLetters(db: Kysely<unknown>): Promise<vo
       round integer NOT NULL DEFAULT 1,
       state varchar NOT NULL DEFAULT 'DEAD',
       failed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-    )`.execute(db);
-  await sql`
+    )`,
+  `
     CREATE UNIQUE INDEX dead_letter_events_record ON dead_letter_events (worker_id, topic, "partition", "offset")
-      WHERE "offset" IS NOT NULL`.execute(db);
-  await sql`
+      WHERE "offset" IS NOT NULL`,
+  `
     CREATE UNIQUE INDEX dead_letter_events_round ON dead_letter_events (worker_id, event_id, round)
-      WHERE "offset" IS NULL`.execute(db);
-  await sql`CREATE INDEX dead_letter_events_failed_at ON dead_letter_events (failed_at DESC)`.execute(db);
-}
+      WHERE "offset" IS NULL`,
+  `CREATE INDEX dead_letter_events_failed_at ON dead_letter_events (failed_at DESC)`,
+];
+
+/** Expand. */
+export const createInboxAndDeadLetters: readonly string[] = [inbox, ...deadLetters];
