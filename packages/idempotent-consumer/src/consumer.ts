@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { type Accepted, acceptChunk } from './accept.ts';
+import { assertMigrated } from './admission.ts';
 import { fullJitterMs } from './backoff.ts';
 import type { DeadLetterSink } from './dead-letters.ts';
 import { ConsumerError } from './errors.ts';
@@ -69,7 +70,11 @@ export interface ConsumerCounts {
 
 /** A running member of a consumer group. */
 export interface Consumer {
-  /** Begins in the background; it joins its group as soon as Kafka lets it. */
+  /**
+   * Begins in the background; it joins its group as soon as Kafka lets it. Whether the tables are there is looked at
+   * first, if the database answers.
+   * @throws ConsumerError `CONSUMER_NOT_MIGRATED`
+   */
   start(): Promise<void>;
   /** Finishes the chunks in hand, commits their offsets and leaves the group. Final. */
   stop(): Promise<void>;
@@ -172,7 +177,10 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   const source = createKafkajsSource({ kafka: deps.kafka, logger }, settings);
   return {
-    start: async () => source.start(onChunk),
+    start: async () => {
+      await assertMigrated(transaction);
+      source.start(onChunk);
+    },
     stop: () => source.stop(),
     isHealthy: () => source.isHealthy(),
     counts: () => ({ ...counts }),

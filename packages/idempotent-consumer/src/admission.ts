@@ -1,0 +1,27 @@
+import { sql } from 'kysely';
+import { ConsumerError } from './errors.ts';
+import type { ConsumerTransaction, RunTransaction } from './transaction.ts';
+
+/** PostgreSQL's codes of a table, a column or a schema that is not there. */
+const notMigrated = ['42P01', '42703', '3F000'];
+
+/**
+ * Looks whether the tables are where the consumer will look for them: a consumer without its inbox would try for ever.
+ * Anything else that fails is no reason not to begin; the database may be away for the moment.
+ * @throws ConsumerError `CONSUMER_NOT_MIGRATED`
+ */
+export async function assertMigrated<Tx extends ConsumerTransaction>(
+  transaction: RunTransaction<Tx>,
+): Promise<void> {
+  try {
+    await transaction(async (tx) => {
+      await sql`SELECT event_id FROM processed_events LIMIT 0`.execute(tx);
+      await sql`SELECT id FROM dead_letter_events LIMIT 0`.execute(tx);
+    });
+  } catch (cause) {
+    const { code, message: reason } = cause as { code?: unknown; message?: unknown };
+    if (!notMigrated.includes(String(code))) return;
+    const message = `${reason}; apply the migrations to the schema that search_path names: consumerSql() or consumerMigratorSettings()`;
+    throw new ConsumerError('CONSUMER_NOT_MIGRATED', message, { cause });
+  }
+}
