@@ -41,10 +41,10 @@ export interface PlatformaticSourceOptions {
   readonly offsetOutOfRange?: 'earliest' | 'latest' | 'stop';
   /** Records per chunk (500). */
   readonly chunkSizeMax?: number;
-  /** Bytes per chunk (4 MiB); a larger record comes alone. */
+  /** Bytes per chunk (8 MiB); a larger record comes alone. */
   readonly chunkBytesMax?: number;
   /**
-   * Bytes fetched ahead, over all partitions (16 MiB): one request has no more, and a partition that holds its share
+   * Bytes fetched ahead, over all partitions (10 MiB): one request has no more, and a partition that holds its share
    * is not fetched. Twice as much may be held, as it decompresses; a batch that is larger comes nevertheless, alone.
    */
   readonly fetchBytesMax?: number;
@@ -52,11 +52,11 @@ export interface PlatformaticSourceOptions {
   readonly sessionTimeoutMs?: number;
   /** How long a rebalance waits for its members (60,000). */
   readonly rebalanceTimeoutMs?: number;
-  /** Also how soon a member sees that others came or went (3,000). */
+  /** Also how soon a member sees that others came or went (3,000, and at most a third of the session). */
   readonly heartbeatIntervalMs?: number;
   /** How soon it is seen that a topic has more partitions (30,000). */
   readonly metadataMaxAgeMs?: number;
-  /** How long `stop` waits for chunks in hand before it leaves the group without them (30,000). */
+  /** How long `stop` waits for chunks in hand before it leaves the group without them (10,000). */
   readonly stopTimeoutMs?: number;
 }
 
@@ -114,12 +114,16 @@ function settingsOf(o: PlatformaticSourceOptions): SessionOptions {
   const begin: Begin = o.begin ?? 'earliest';
   const sessionTimeout = positive('sessionTimeoutMs', o.sessionTimeoutMs ?? 30_000);
   const rebalanceTimeout = positive('rebalanceTimeoutMs', o.rebalanceTimeoutMs ?? 60_000);
-  const heartbeatInterval = positive('heartbeatIntervalMs', o.heartbeatIntervalMs ?? 3_000);
+  const heartbeatMax = Math.floor(sessionTimeout / 3);
+  const heartbeatInterval = positive(
+    'heartbeatIntervalMs',
+    o.heartbeatIntervalMs ?? Math.min(3_000, heartbeatMax),
+  );
   if (!o.groupId) throw invalid('groupId', 'is empty');
   if (o.topics.length === 0) throw invalid('topics', 'is empty');
   if (rebalanceTimeout < sessionTimeout) throw invalid('rebalanceTimeoutMs', 'is below sessionTimeoutMs');
-  if (heartbeatInterval >= sessionTimeout)
-    throw invalid('heartbeatIntervalMs', 'is not below sessionTimeoutMs');
+  if (heartbeatInterval > heartbeatMax)
+    throw invalid('heartbeatIntervalMs', 'is above a third of sessionTimeoutMs');
   if (typeof begin === 'object' && !Number.isSafeInteger(begin.timestampMs))
     throw invalid('begin', 'has a timestampMs that is no whole number');
   return {
@@ -129,9 +133,9 @@ function settingsOf(o: PlatformaticSourceOptions): SessionOptions {
     begin,
     offsetOutOfRange: o.offsetOutOfRange ?? 'earliest',
     chunkSizeMax: positive('chunkSizeMax', o.chunkSizeMax ?? 500),
-    chunkBytesMax: positive('chunkBytesMax', o.chunkBytesMax ?? 4 * 1024 * 1024),
-    fetchBytesMax: positive('fetchBytesMax', o.fetchBytesMax ?? 16 * 1024 * 1024),
-    stopTimeoutMs: positive('stopTimeoutMs', o.stopTimeoutMs ?? 30_000),
+    chunkBytesMax: positive('chunkBytesMax', o.chunkBytesMax ?? 8 * 1024 * 1024),
+    fetchBytesMax: positive('fetchBytesMax', o.fetchBytesMax ?? 10 * 1024 * 1024),
+    stopTimeoutMs: positive('stopTimeoutMs', o.stopTimeoutMs ?? 10_000),
     metadataMaxAgeMs: positive('metadataMaxAgeMs', o.metadataMaxAgeMs ?? 30_000),
     sessionTimeout,
     rebalanceTimeout,

@@ -26,9 +26,13 @@ export function mayHeal(error: unknown): boolean {
   return all.some((one) => one.canRetry === true) && !all.some((one) => one.canRetry === false);
 }
 
+/** Whether the client is closed and answers nothing any more. */
+export const saysClientIsClosed = (error: unknown): boolean =>
+  allErrors(error).some((one) => one.closed === true);
+
 /** Whether it is not the broker nor the network that failed, but the reading of what the broker sent. */
 export function isUnreadable(error: unknown): boolean {
-  return allErrors(error).every((one) => one.apiId === undefined && one.canRetry !== true && !one.closed);
+  return allErrors(error).every((one) => one.apiId === undefined && one.canRetry !== true);
 }
 
 interface ClientError {

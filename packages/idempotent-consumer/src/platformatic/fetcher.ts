@@ -7,7 +7,7 @@ import type {
   PlatformaticConsumer,
   PlatformaticStream,
 } from './client.ts';
-import { isUnreadable } from './client-errors.ts';
+import { isUnreadable, saysClientIsClosed } from './client-errors.ts';
 import type { Lane } from './lane.ts';
 import { recordsOf } from './records.ts';
 
@@ -32,6 +32,7 @@ const offsetOutOfRange = 1;
 /**
  * Fetches for all lanes that want records: one request per broker at a time, so that its answers come in order, on
  * connections of its own, so that no heartbeat waits behind it. Ends with the signal.
+ * @throws what the client says once it is closed
  */
 export async function fetchForLanes(
   deps: { consumer: PlatformaticConsumer; stream: PlatformaticStream; sink: RecordSink },
@@ -152,6 +153,7 @@ export async function fetchForLanes(
       pauseMs = begin(await consumer.metadata({ topics: [...options.topics], forceUpdate }));
     } catch (error) {
       if (o.signal.aborted) return;
+      if (saysClientIsClosed(error)) throw error;
       isMetadataStale = true;
       sink.logger.debug({ groupId, err: error }, 'no metadata');
       await pauseUnlessEnded(failurePauseMs, o.signal);

@@ -119,16 +119,19 @@ export function createSession(deps: SessionDeps, options: SessionOptions): Sessi
 
   async function offsetAfterReset(place: Place, from: bigint): Promise<bigint | undefined> {
     const policy = options.offsetOutOfRange;
-    const to = policy === 'stop' ? undefined : await edgeOf(consumer, place, policy);
-    if (policy === 'latest' && to !== undefined) await pin(place, to);
+    const to = await edgeOf(consumer, place, policy === 'latest' ? 'latest' : 'earliest');
+    if (policy === 'latest') await pin(place, to);
     sink.count('offsetResets');
+    const fields = { groupId, ...place, from: String(from), to: String(to), policy };
+    if (policy !== 'stop') {
+      logger.error(fields, 'the offset to be consumed next does not exist, going on at another one');
+      return to;
+    }
     logger.error(
-      { groupId, ...place, from: String(from), to: to === undefined ? null : String(to) },
-      to === undefined
-        ? 'the offset to be consumed next does not exist, the partition waits for an operator'
-        : 'the offset to be consumed next does not exist, going on at another one',
+      fields,
+      'the offset to be consumed next does not exist, its partition waits: set the offset of the group, then start anew',
     );
-    return to;
+    return undefined;
   }
 
   async function commit({ topic, partition }: Place, offset: bigint, isOurs: () => boolean) {
