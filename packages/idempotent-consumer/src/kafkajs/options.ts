@@ -73,12 +73,11 @@ const heartbeatIntervalMs = 3_000;
 
 /** Fills in the defaults; throws CONSUMER_OPTION_INVALID. */
 export function settingsOf(options: KafkajsSourceOptions): Settings {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const all: Omit<Settings, 'heartbeatIntervalMs'> & { heartbeatIntervalMs?: number } = {
     ...defaults,
-    ...options,
-    ...given,
-  } as never;
+    ...(Object.fromEntries(given) as unknown as KafkajsSourceOptions),
+  };
   const heartbeatMaxMs = Math.floor(all.sessionTimeoutMs / 3);
   const settings: Settings = {
     ...all,
