@@ -19,14 +19,11 @@ export async function openSourceBroker(kafkaBrokers = testStack().kafkaBrokers):
   return {
     async createTopic(partitions, compression) {
       const topic = uniqueName('source');
-      const configEntries =
-        compression === undefined ? [] : [{ name: 'compression.type', value: compression }];
-      const created = { topic, numPartitions: partitions, configEntries };
-      await admin.createTopics({ topics: [created], waitForLeaders: false });
+      const configs = compression === undefined ? [] : [{ name: 'compression.type', value: compression }];
+      await platformaticAdmin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
       // Only the leader's own answer says that it knows that it is one.
-      await waitFor(
-        `leaders of ${topic}`,
-        async () => (await admin.fetchTopicOffsets(topic)).length === partitions,
+      await waitFor(`leaders of ${topic}`, () =>
+        platformaticAdmin.listOffsets({ topics: [endsOf(topic, partitions)] }),
       );
       return topic;
     },
@@ -64,6 +61,11 @@ export async function openSourceBroker(kafkaBrokers = testStack().kafkaBrokers):
     },
   };
 }
+
+const endsOf = (name: string, partitions: number) => ({
+  name,
+  partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n })),
+});
 
 function messageOf(topic: string, { partition, key, value, headers, timestampMs }: ProducedRecord) {
   const bytes = (one: Uint8Array | null | undefined) => (one == null ? undefined : Buffer.from(one));
