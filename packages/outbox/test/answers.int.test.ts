@@ -27,7 +27,8 @@ afterEach(() => database?.close());
 async function toldOn(use: (own: OutboxDatabase) => Promise<unknown>): Promise<unknown> {
   const own = await openTestDatabase();
   try {
-    return JSON.parse(JSON.stringify(await use(own)));
+    const told = await use(own).catch((error: Error) => ({ failed: error.message }));
+    return JSON.parse(JSON.stringify(told));
   } finally {
     await own.close();
   }
@@ -40,8 +41,7 @@ describe('type parsers that make nonsense of every type change nothing', () => {
     const args = [fileURLToPath(new URL('nonsense-process.ts', import.meta.url)), database.url];
     const { stdout } = await promisify(execFile)(process.execPath, args);
     const told = JSON.parse(stdout);
-    expect(told.relay).toEqual([4, 4, 0, 2, 64, 0]);
-    expect(told.published).toHaveLength(4);
+    expect(told).toMatchObject({ relay: [4, 4, 0, 2, 64, 0], unpublished: 2 });
     expect(told).toEqual(await plainly());
   }, 90_000);
 
@@ -49,13 +49,13 @@ describe('type parsers that make nonsense of every type change nothing', () => {
     const told = await toldOn((own) => useAll(own.openPool({ max: 6, types: nonsense }), own.url));
     expect(told).toEqual(await plainly());
   }, 90_000);
-
-  it('nor does the form in which the server writes bytes', async () => {
-    const options = '-c bytea_output=escape -c datestyle=German -c extra_float_digits=0';
-    const told = await toldOn((own) => useAll(own.openPool({ max: 6, options }), own.url));
-    expect(told).toEqual(await plainly());
-  }, 90_000);
 });
+
+it('the forms in which a session writes bytes, times and numbers change nothing', async () => {
+  const options = '-c bytea_output=escape -c datestyle=German -c extra_float_digits=0';
+  const told = await toldOn((own) => useAll(own.openPool({ max: 6, options }), own.url));
+  expect(told).toEqual(await toldOn((own) => useAll(own.openPool({ max: 6 }), own.url)));
+}, 90_000);
 
 describe('plugins of the caller', () => {
   const dropsRows: KyselyPlugin = {

@@ -16,18 +16,7 @@ import {
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor } from './fixture.ts';
 
-/** Types of PostgreSQL that anything of ours is read as, and those that they might be taken for; arrays too. */
-const typeIds = [
-  16, 17, 18, 19, 20, 21, 23, 25, 26, 28, 114, 199, 700, 701, 1000, 1001, 1005, 1007, 1009, 1016, 1021, 1022,
-  1042, 1043, 1082, 1114, 1115, 1184, 1185, 1186, 1231, 1700, 2205, 2206, 2278, 2950, 2951, 3802, 3807, 5069,
-];
-
-/** Has every answer in this process be nonsense, for whoever does not say how it is to be read. */
-export function poisonProcess(): void {
-  for (const id of typeIds) pg.types.setTypeParser(id, () => 'nonsense');
-}
-
-/** The same for one pool. */
+/** Parsers of a pool that make nonsense of everything. */
 export const nonsense = { getTypeParser: () => () => 'nonsense' } as unknown as pg.CustomTypesConfig;
 
 /** The server's own text. */
