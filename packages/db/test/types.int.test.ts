@@ -1,4 +1,4 @@
-import { readNonsense } from '@orders/dev-stack/testing';
+import { readNonsense } from '@orders/dev-stack/nonsense-types';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createApiKey, createDatabase, findApiKey, migrateAll } from '../src/index.ts';
 import { assertSchemaFits } from '../src/schema-fit.ts';

@@ -6,8 +6,6 @@ import { inject } from 'vitest';
 import type { ProvidedStack } from './vitest-global-setup.ts';
 import { waitFor } from './wait-for.ts';
 
-export { readNonsense } from './nonsense-types.ts';
-
 declare module 'vitest' {
   interface ProvidedContext {
     devStack: ProvidedStack;

@@ -1,4 +1,4 @@
-import { readNonsense } from '@orders/dev-stack/testing';
+import { readNonsense } from '@orders/dev-stack/nonsense-types';
 import pg from 'pg';
 import { useAll } from './nonsense.ts';
 

@@ -1,4 +1,4 @@
-import { readNonsense } from '@orders/dev-stack/testing';
+import { readNonsense } from '@orders/dev-stack/nonsense-types';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { captured, hardDecline, useSystem } from './system.ts';
 
