@@ -5,7 +5,9 @@ import { fastWorker, rowsOf, useSystem } from './system.ts';
 const system = useSystem({ api: false, relay: false });
 const env = { NODE_OPTIONS: `--import=${new URL('nonsense.ts', import.meta.url).href}` };
 
-it('an order comes out PAID, and one FAILED, where every type is nonsense to pg in all three services', async () => {
+it('an order comes out PAID, and one FAILED, where every type is nonsense to pg in all three services', {
+  timeout: 120_000,
+}, async () => {
   await system().startApi({ env });
   await system().startRelay({ env });
   await system().startWorker({ env: { ...env, ...fastWorker } });
