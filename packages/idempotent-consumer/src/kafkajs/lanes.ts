@@ -134,7 +134,9 @@ async function deliver(
     for (const message of batch.messages) {
       yield recordOf(topic, partition, message);
       // kafkajs holds on to the batch until it is at its end.
-      Object.assign(message, { key: null, value: null, headers: {} });
+      message.key = null;
+      message.value = null;
+      message.headers = {};
     }
   }
 }
