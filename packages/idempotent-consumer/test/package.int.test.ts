@@ -13,7 +13,7 @@ const installTimeoutMs = 180_000;
 /** Written by an importer outside the workspace, compiled with the declarations of libraries checked too. */
 const importer = `
 import { createConsumer, isTransient, processOnce, type Consumer } from '@orders/idempotent-consumer';
-import { createKafkajsSource } from '@orders/idempotent-consumer/kafkajs';
+import { kafkajsSource } from '@orders/idempotent-consumer/kafkajs';
 import { consumerMigrations } from '@orders/idempotent-consumer/migrations';
 import { Kafka } from 'kafkajs';
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, type Transaction } from 'kysely';
@@ -49,7 +49,7 @@ const consumer: Consumer = createConsumer(
 console.log(JSON.stringify({
   healthy: consumer.isHealthy(),
   transient: isTransient({ code: '40001' }),
-  functions: [processOnce, createKafkajsSource].map((one) => typeof one),
+  functions: [processOnce, kafkajsSource].map((one) => typeof one),
   migrations: Object.keys(consumerMigrations).length > 0,
 }));
 `;
