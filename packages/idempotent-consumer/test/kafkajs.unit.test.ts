@@ -206,6 +206,16 @@ describe('a batch', () => {
     expect([...resolved, ...committed]).toEqual([]);
   });
 
+  it('is not fetched again from an offset that kafkajs chose before the last one was taken over', async () => {
+    const { consumer, eachBatch } = await startSource(accept);
+    await eachBatch(stubBatch(['1']).payload); // 3 is next
+    consumer.broker.answer = Promise.resolve(answerOf([{ offset: '1' }]));
+    expect(await consumer.fetch('1')).toEqual({ responses: [] });
+    expect(await consumer.fetch('3')).toEqual(answerOf([{ offset: '1' }]));
+    await consumer.join(); // another generation begins where the group is
+    expect(await consumer.fetch('1')).toEqual(answerOf([{ offset: '1' }]));
+  });
+
   it('that is abandoned is not resolved, and nothing behind it is begun', async () => {
     let chunks = 0;
     const { eachBatch } = await startSource(async () => {

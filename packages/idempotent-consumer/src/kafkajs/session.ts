@@ -241,6 +241,7 @@ async function goElsewhere(parts: Parts, place: FetchPlace): Promise<void> {
   try {
     const offset = await findAnew(place, clusterOf(parts), { sink, settings, commit });
     parts.consumer.seek({ topic, partition, offset });
+    parts.lanes.forget(topic, partition);
   } catch (error) {
     if (!(error instanceof OffsetOutOfRangeError)) throw error;
     parts.over.resolve(error);
