@@ -82,7 +82,7 @@ export async function readRecord<E>(
       case 'skip':
         return undefined;
       case 'invalid':
-        return invalid(storableText(String(decoded.reason)), decoded.eventId);
+        return invalid(storableText(String(decoded.reason)) || 'decode gave no reason', decoded.eventId);
       case 'event': {
         const problem = eventIdProblem(decoded.id) ?? sourceProblem(said, decoded.source);
         if (problem !== undefined) return invalid(problem);
