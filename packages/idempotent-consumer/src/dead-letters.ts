@@ -1,5 +1,5 @@
 import { answerOf, asAnswer, ask, askRows, run, unexpected } from './ask.ts';
-import { reasonLengthMax, storableText } from './reason.ts';
+import { asError, reasonLengthMax, storableText } from './reason.ts';
 import type { RecordHeaders } from './record.ts';
 import { bytesOf, hashOf, headersAsJson, packHeaders } from './stored-record.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -189,7 +189,8 @@ async function giveUpPlaces(tx: ConsumerTransaction, letters: readonly DeadLette
 
 /**
  * Tells the sink. A statement of its own that failed, and whose error it ignored, would have PostgreSQL roll back
- * everything at COMMIT without an error: the statement after it fails in such a transaction.
+ * everything at COMMIT without an error: the statement after it fails in such a transaction. And Kysely rolls nothing
+ * back when it fails at reading what was thrown.
  */
 export async function tellSink<Tx extends ConsumerTransaction>(
   sink: DeadLetterSink<Tx> | undefined,
@@ -197,7 +198,11 @@ export async function tellSink<Tx extends ConsumerTransaction>(
   letters: readonly StoredDeadLetter[],
 ): Promise<void> {
   if (sink === undefined || letters.length === 0) return;
-  await sink.add(tx, letters);
+  try {
+    await sink.add(tx, letters);
+  } catch (thrown) {
+    throw asError(thrown);
+  }
   await run(tx, 'SELECT 1');
 }
 

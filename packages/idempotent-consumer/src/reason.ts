@@ -33,9 +33,17 @@ export function kindOf(thrown: unknown): string {
   }
 }
 
-/** Anything that was thrown, as an Error for a log; what is no error, or hides behind a proxy, is put into words. */
+/** Anything that was thrown, as an Error; what is none, or cannot be read, is put into words. */
 export function asError(thrown: unknown): Error {
-  return isA(thrown, Error) ? thrown : new Error(reasonOf(thrown));
+  try {
+    if (thrown instanceof Error) {
+      for (const name of ['name', 'message', 'stack', 'code', 'cause', 'errors']) Reflect.get(thrown, name);
+      return thrown;
+    }
+  } catch {
+    // A getter that throws, or a proxy that was revoked.
+  }
+  return new Error(reasonOf(thrown));
 }
 
 /** `instanceof` that answers for a revoked proxy too. */
