@@ -61,28 +61,45 @@ export interface ReceivedEvent {
 /** Where the rows were written: enough to end that very transaction over another connection. */
 export interface Backend {
   readonly pid: number;
-  /** The transaction's id as `pg_stat_activity` shows it. */
+  /** The transaction's id, with its epoch; decimal. */
   readonly xid: string;
 }
 
-/** {@link insertProcessed} with the place of each event, and the backend that did it. */
+/**
+ * {@link insertProcessed} with the place of each event, and the backend that did it; no later statement of the
+ * transaction runs much longer than `handleTimeoutMs`.
+ */
 export async function insertReceived(
   tx: ConsumerTransaction,
   consumerName: string,
   events: readonly ReceivedEvent[],
+  handleTimeoutMs: number,
 ): Promise<{ readonly isNew: ReadonlySet<string>; readonly backend: Backend }> {
   const ids = events.map(({ eventId }) => eventId);
   assertStorable(ids, inboxIdLengthMax);
   const answer = (await ask(
     tx,
-    insertSql(`SELECT json_build_object('ids', coalesce(json_agg(event_id), '[]'), ${backendSql})`),
+    insertSql(
+      `SELECT json_build_object('ids', coalesce(json_agg(event_id), '[]'), ${backendSql(handleTimeoutMs)})`,
+    ),
     insertValues(consumerName, events),
   )) as { ids?: unknown; pid?: unknown; xid?: unknown } | null;
   return { isNew: idsOf(answer?.ids, ids), backend: backendOf(answer) };
 }
 
-/** Two columns for `json_build_object`: pid and transaction id of the connection. */
-export const backendSql = `'pid', pg_backend_pid(), 'xid', (pg_current_xact_id()::text::bigint % 4294967296)::text`;
+/**
+ * Columns for `json_build_object`: pid and transaction id of the connection; and a limit for the transaction's further
+ * statements, unless there is a lower one. It ends a statement that hangs where no connection is free to end it from.
+ */
+export function backendSql(handleTimeoutMs: number): string {
+  const limitMs = Math.min(handleTimeoutMs + statementGraceMs, 2 ** 31 - 1);
+  return `'pid', pg_backend_pid(), 'xid', pg_current_xact_id()::text, 'limit', CASE
+    WHEN extract(epoch FROM current_setting('statement_timeout')::interval) * 1000 BETWEEN 1 AND ${limitMs} THEN NULL
+    ELSE set_config('statement_timeout', '${limitMs}', true) END`;
+}
+
+/** The handler's own time-out comes first. */
+const statementGraceMs = 1_000;
 
 export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | undefined): Backend {
   const { pid, xid } = answer ?? {};

@@ -52,6 +52,16 @@ export class EndsItsProcess extends Error {
   }
 }
 
+/** What is said of an event whose handler committed the transaction that it was given; it becomes a dead letter. */
+export class CommittedItself extends Error {
+  constructor(cause: unknown) {
+    super('its handler committed the transaction that it was given; what it did before that stands', {
+      cause,
+    });
+    this.name = 'CommittedItself';
+  }
+}
+
 /** How {@link verdictOn} decides. */
 export interface Routing<E> {
   readonly retry: Retry;
@@ -71,7 +81,8 @@ export function verdictOn<E>(
   thrown: unknown,
 ): Verdict {
   const reason = reasonOf(thrown);
-  if (thrown instanceof EndsItsProcess) return { state: 'DEAD', delayMs: 0, reason };
+  if (thrown instanceof EndsItsProcess || thrown instanceof CommittedItself)
+    return { state: 'DEAD', delayMs: 0, reason };
   let route: Route = 'retry';
   try {
     route = routeError?.({ error: thrown, event, eventId: id, record, attempt }) ?? 'retry';
