@@ -3,14 +3,13 @@ import {
   type AcceptDeps,
   type Accepted,
   acceptIn,
-  committedByHandler,
+  endedByHandler,
   type Failure,
   type HandleNew,
 } from './accepting-transaction.ts';
-import { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
-import { CommittedItself, EndsItsProcess } from './routing.ts';
+import { EndedItsTransaction, EndsItsProcess } from './routing.ts';
 import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
@@ -107,9 +106,9 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
   } catch (error) {
     if (error instanceof FaultOfEvents) {
       const { thrown } = error.failed;
-      if (!(thrown instanceof CommittedItself)) return error.failed;
-      await acceptCommitted(deps, { ...chunk, ownIds: handlerRun.newIds() }, thrown, onAccepted);
-      throw committedByHandler(thrown);
+      if (!(thrown instanceof EndedItsTransaction)) return error.failed;
+      await acceptEnded(deps, { ...chunk, ownIds: handlerRun.newIds() }, thrown, onAccepted);
+      throw endedByHandler(thrown);
     }
     // What fails between the last statement and the answer is the commit.
     if (isReadyToCommit && !isTransient(error)) return { thrown: error, hasTimedOut: false };
@@ -118,13 +117,13 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
 }
 
 /**
- * A handler has committed what was to stand or fall with the rest: which of the events are handled nobody knows, and
- * the inbox has them all. None may be handled again, none may be lost.
+ * A handler has ended the transaction in which it and others worked: which of the events are handled nobody knows, and
+ * the inbox may have them all. None may be handled again, none may be lost.
  */
-async function acceptCommitted<E, Tx extends ConsumerTransaction>(
+async function acceptEnded<E, Tx extends ConsumerTransaction>(
   deps: AcceptDeps<E, Tx>,
   chunk: Acceptance<E>,
-  thrown: CommittedItself,
+  thrown: EndedItsTransaction,
   onAccepted: OnAccepted,
 ): Promise<void> {
   const killSwitch = { ...deps.killSwitch, trips: () => false };
@@ -145,9 +144,7 @@ async function together<E>(
     failure = { thrown };
   }
   try {
-    const ending = await handlerRun.ending(tx);
-    if (ending === 'committed') failure = { thrown: new CommittedItself(failure?.thrown) };
-    if (ending === 'rolled back') failure ??= { thrown: rolledBack() };
+    if (!(await handlerRun.isOpen(tx))) failure = { thrown: new EndedItsTransaction(failure?.thrown) };
   } catch (error) {
     // A handler that swallowed a failed statement leaves a transaction that PostgreSQL will roll back at COMMIT
     // without an error. There it answers 25P02; what is dead gives no such answer.
@@ -157,12 +154,6 @@ async function together<E>(
   if (failure !== undefined) throw new FaultOfEvents({ ...failure, hasTimedOut: false });
   return [];
 }
-
-const rolledBack = () =>
-  new ConsumerError(
-    'CONSUMER_TRANSACTION_ABORTED',
-    'the handler rolled back the transaction that it was given',
-  );
 
 async function oneByOne<E>(
   handlerRun: HandlerRun<E>,

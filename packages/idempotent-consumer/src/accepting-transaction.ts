@@ -35,7 +35,7 @@ export interface Acceptance<E> {
   readonly invalid: readonly InvalidRecord[];
   /** The chunk that ends with this transaction, if it does. */
   readonly place: ChunkPlace | undefined;
-  /** Events that count as new although the inbox has them: a handler committed their rows before its time. */
+  /** Events that count as new although the inbox has them: a handler ended the transaction of their rows. */
   readonly ownIds?: ReadonlySet<string> | undefined;
 }
 
@@ -192,10 +192,10 @@ export function stopped(eventId: string, reason: string): ConsumerError {
   return new ConsumerError('CONSUMER_STOPPED', `routeError answered "stop" for event ${eventId}: ${reason}`);
 }
 
-/** What a handler has committed before its time is stored as dead letters; then the consumer stands still. */
-export function committedByHandler(cause: unknown): ConsumerError {
+/** The events of a transaction that a handler ended are stored as dead letters; then the consumer stands still. */
+export function endedByHandler(cause: unknown): ConsumerError {
   const message =
-    'a handler committed the transaction that it was given; the events of that transaction are dead letters';
+    'a handler ended the transaction that it was given; the events of that chunk are dead letters';
   return new ConsumerError('CONSUMER_STOPPED', message, { cause });
 }
 

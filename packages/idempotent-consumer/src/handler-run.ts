@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask, run, unexpected } from './ask.ts';
+import { ask, run } from './ask.ts';
 import { ConsumerError } from './errors.ts';
 import type { Delivery, HandleAll } from './handler.ts';
 import type { Logger } from './logger.ts';
 import type { Backend } from './processed-events.ts';
 import { asError } from './reason.ts';
-import { CommittedItself } from './routing.ts';
+import { EndedItsTransaction } from './routing.ts';
 import type { ConsumerTransaction, RunTransaction } from './transaction.ts';
 
 /** What running a handler needs. */
@@ -27,7 +27,7 @@ export interface HandlerRun<E> {
   useBackend(backend: Backend, newIds?: ReadonlySet<string>): void;
   newIds(): ReadonlySet<string>;
   /** Whether the transaction is still that of `useBackend`. Throws PostgreSQL's error where a statement in it failed. */
-  ending(tx: ConsumerTransaction): Promise<'open' | 'rolled back' | 'committed'>;
+  isOpen(tx: ConsumerTransaction): Promise<boolean>;
   /** Throws the handler's error, or `CONSUMER_HANDLER_TIMEOUT`; then the transaction's connection is dead. */
   handle(tx: ConsumerTransaction, deliveries: readonly Delivery<E>[]): Promise<void>;
   /** As `handle`, under a savepoint: what it throws is undone. @throws SavepointGone */
@@ -90,7 +90,7 @@ export function createHandlerRun<E, Tx extends ConsumerTransaction>(
       newIds = ids;
     },
     newIds: () => newIds,
-    ending: (tx) => endingOf(tx, backend),
+    isOpen: (tx) => isStill(tx, backend),
     handle,
     async handleUndoably(tx, delivery) {
       const before = callbacks.length;
@@ -104,10 +104,8 @@ export function createHandlerRun<E, Tx extends ConsumerTransaction>(
         if (abort.signal.aborted) throw thrown;
         callbacks = callbacks.slice(0, before);
         if (await undo(tx)) return { thrown };
-        const isCommitted = (await endingOf(tx, backend)) === 'committed';
-        throw new SavepointGone('the savepoint is gone', {
-          cause: isCommitted ? new CommittedItself(thrown) : thrown,
-        });
+        const cause = (await isStill(tx, backend).catch(isFailed)) ? thrown : new EndedItsTransaction(thrown);
+        throw new SavepointGone('the savepoint is gone', { cause });
       }
     },
     async committed() {
@@ -122,7 +120,7 @@ export function createHandlerRun<E, Tx extends ConsumerTransaction>(
   };
 }
 
-/** @returns false where there is no such savepoint, or no transaction: the handler has ended it */
+/** @returns false where there is no such savepoint, or no transaction: the handler has ended one of them */
 async function undo(tx: ConsumerTransaction): Promise<boolean> {
   try {
     await run(tx, 'ROLLBACK TO SAVEPOINT event');
@@ -135,20 +133,16 @@ async function undo(tx: ConsumerTransaction): Promise<boolean> {
   }
 }
 
-async function endingOf(
-  tx: ConsumerTransaction,
-  backend: Backend | undefined,
-): Promise<'open' | 'rolled back' | 'committed'> {
-  const answer = (await ask(
-    tx,
-    `SELECT json_build_object('current', pg_current_xact_id_if_assigned()::text,
-       'status', pg_xact_status($1::text::xid8))::text AS answer`,
-    [backend?.xid],
-  )) as { current?: unknown; status?: unknown } | null;
-  if (answer === null) throw unexpected('no transaction');
-  if (answer.current === backend?.xid) return 'open';
-  return answer.status === 'committed' ? 'committed' : 'rolled back';
+async function isStill(tx: ConsumerTransaction, backend: Backend | undefined): Promise<boolean> {
+  const sql = `SELECT to_json(pg_current_xact_id_if_assigned()::text)::text AS answer`;
+  return (await ask(tx, `SELECT coalesce((${sql}), 'null') AS answer`, [])) === backend?.xid;
 }
+
+/** A transaction in which a statement failed answers nothing else, until it is rolled back. */
+const isFailed = (error: { code?: unknown }): true => {
+  if (error.code === '25P02') return true;
+  throw error;
+};
 
 /** Between two tries to end a transaction. */
 const endingPollMs = 100;

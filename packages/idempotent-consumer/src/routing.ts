@@ -52,13 +52,14 @@ export class EndsItsProcess extends Error {
   }
 }
 
-/** What is said of an event whose handler committed the transaction that it was given; it becomes a dead letter. */
-export class CommittedItself extends Error {
+/**
+ * What is said of an event whose handler committed or rolled back the transaction that it was given: what it did before
+ * or after that may stand, and nobody knows. It becomes a dead letter.
+ */
+export class EndedItsTransaction extends Error {
   constructor(cause: unknown) {
-    super('its handler committed the transaction that it was given; what it did before that stands', {
-      cause,
-    });
-    this.name = 'CommittedItself';
+    super('its handler ended the transaction that it was given; what it did may stand', { cause });
+    this.name = 'EndedItsTransaction';
   }
 }
 
@@ -81,7 +82,7 @@ export function verdictOn<E>(
   thrown: unknown,
 ): Verdict {
   const reason = reasonOf(thrown);
-  if (thrown instanceof EndsItsProcess || thrown instanceof CommittedItself)
+  if (thrown instanceof EndsItsProcess || thrown instanceof EndedItsTransaction)
     return { state: 'DEAD', delayMs: 0, reason };
   let route: Route = 'retry';
   try {
