@@ -64,6 +64,7 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
     const outcome = await untilDone(chunk, place, company.beside, async () => {
       isBegun ||= await transaction((tx) => beginChunk(tx, place), untimed);
       if (!isBegun) return 'suspect';
+      crashPoint('consumer.accept.begun');
       await acceptChunk(deps, { ...sorted, place }, acceptedOf(chunk));
       crashPoint('consumer.accept.after-commit');
       return 'accepted';

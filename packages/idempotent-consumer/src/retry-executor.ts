@@ -146,6 +146,7 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
         claimed.starts > options.startsMax
           ? await giveUp(deps, claimed, reasonOf(new EndsItsProcess(claimed.starts)))
           : await tryClaimed(deps, claimed);
+      deps.crashPoint('consumer.retry.after-commit');
       if (settled !== undefined) deps.onSettled(settled);
     } catch (error) {
       await backOff(claimed, error);
