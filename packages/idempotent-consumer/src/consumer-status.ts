@@ -104,7 +104,7 @@ function statusSql(onDeadLetter: OnDeadLetter): string {
       'dead', (SELECT count(*) FROM letters),
       'keys', (SELECT count(*) FROM heads),
       'oldest', (SELECT json_agg(to_json(o) ORDER BY o.created_at, o.ordering_key) FROM oldest o),
-      'oldestAgeMs', (SELECT ${ageSql('min(created_at)')} FROM heads),
+      'oldestAgeMs', (SELECT ${ageSql('first')} FROM (SELECT min(created_at) AS first FROM heads) h WHERE first IS NOT NULL),
       'paused', (SELECT json_build_object('since', coalesce(a.at, c.changed_at), 'actor', coalesce(a.actor, '?'),
           'reason', a.reason)
         FROM consumer_control c LEFT JOIN LATERAL (

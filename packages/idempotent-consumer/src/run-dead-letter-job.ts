@@ -38,23 +38,16 @@ export async function runDeadLetterJob<Tx extends ConsumerTransaction>(
   id: string,
   options: RunJobOptions = {},
 ): Promise<DeadLetterJob> {
-  const { signal, onProgress, batchMax = 100, leaseMs = 10_000 } = options;
-  const runner = options.runner ?? randomUUID();
+  const { signal, onProgress, runner = randomUUID(), batchMax = 100, leaseMs = 10_000 } = options;
   const untimed = { signal: new AbortController().signal };
-  let batch = { runner, countMax: 1, leaseMs };
+  const { ratePerSecond } = await transaction((tx) => knownJob(tx, id), untimed);
+  const countMax = Math.min(batchMax, Math.max(1, Math.floor(ratePerSecond ?? batchMax)));
+  const pauseMs = ratePerSecond === null ? 0 : (countMax / ratePerSecond) * 1000;
+  const batch = { runner, countMax, leaseMs: leaseMs + pauseMs };
   for (;;) {
-    const { job, looked, isMine } = await transaction((tx) => runBatch(tx, id, batch), untimed);
+    const { job, isMine } = await transaction((tx) => runBatch(tx, id, batch), untimed);
     onProgress?.(job);
     if (job.state !== 'RUNNING') return job;
-    const { ratePerSecond } = job;
-    // The first batch, of one, is for learning the rate.
-    const countMax = Math.min(batchMax, Math.max(1, Math.floor(ratePerSecond ?? batchMax)));
-    const pauseMs = ratePerSecond === null ? 0 : (looked / ratePerSecond) * 1000;
-    batch = {
-      runner,
-      countMax,
-      leaseMs: leaseMs + (ratePerSecond === null ? 0 : (countMax / ratePerSecond) * 1000),
-    };
     await sleep(isMine ? pauseMs : leasedPollMs, undefined, signal && { signal }).catch(() => undefined);
     if (signal?.aborted) return isMine ? transaction((tx) => leaveJob(tx, id, runner), untimed) : job;
   }
@@ -64,8 +57,6 @@ const leasedPollMs = 500;
 
 interface Batch {
   readonly job: DeadLetterJob;
-  /** Letters that were looked at. */
-  readonly looked: number;
   readonly isMine: boolean;
 }
 
@@ -84,7 +75,7 @@ async function runBatch(
      RETURNING j.*`,
     [id, runner, leaseMs],
   );
-  if (mine === undefined) return { job: await knownJob(tx, id), looked: 0, isMine: false };
+  if (mine === undefined) return { job: await knownJob(tx, id), isMine: false };
   const letters = await nextLetters(tx, mine, countMax);
   const ids = letters.map((letter) => letter.id);
   const by = { actor: mine.actor, reason: mine.reason, jobId: id };
@@ -109,7 +100,7 @@ async function runBatch(
       isEnd,
     ],
   );
-  return { job: job ?? mine, looked: letters.length, isMine: true };
+  return { job: job ?? mine, isMine: true };
 }
 
 /** The letters that come next, in the order of their records; those that failed since the job was made are not its. */

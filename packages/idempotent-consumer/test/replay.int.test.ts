@@ -34,11 +34,12 @@ describe('replay', () => {
   }
 
   /** Decodes no event whose id ends with `-x` until it is mended. */
-  const decodingLater = (world: () => { isMended: boolean }) => (record: Parameters<typeof decodeCount>[0]) => {
-    const decoded = decodeCount(record);
-    if (world().isMended || decoded.kind !== 'event' || !decoded.id.endsWith('-x')) return decoded;
-    return { kind: 'invalid' as const, reason: 'of a newer version', eventId: decoded.id };
-  };
+  const decodingLater =
+    (world: () => { isMended: boolean }) => (record: Parameters<typeof decodeCount>[0]) => {
+      const decoded = decodeCount(record);
+      if (world().isMended || decoded.kind !== 'event' || !decoded.id.endsWith('-x')) return decoded;
+      return { kind: 'invalid' as const, reason: 'of a newer version', eventId: decoded.id };
+    };
 
   it('re-arms the stored row, audited in the same transaction; the key goes on behind it, in order', async () => {
     const name = uniqueName('order');
@@ -75,9 +76,10 @@ describe('replay', () => {
     });
     await expect(replay).rejects.toThrow('not today');
     expect(await letters()).toEqual([letter]);
-    const { rows } = await db().pool.query(`SELECT FROM consumer_audit WHERE detail ->> 'deadLetterId' = $1`, [
-      letter?.id,
-    ]);
+    const { rows } = await db().pool.query(
+      `SELECT FROM consumer_audit WHERE detail ->> 'deadLetterId' = $1`,
+      [letter?.id],
+    );
     expect(rows).toEqual([]);
   });
 
@@ -101,7 +103,9 @@ describe('replay', () => {
     const { source, letters, replayAll, world, handled, consumerName } = consumer;
     await source.deliver([counting(`${name}-x`, name), counting(`${name}-2`, name)]);
     expect(handled).toEqual([`${name}-2`]);
-    expect(await letters()).toMatchObject([{ state: 'DEAD', scheduled_seq: null, reason: 'of a newer version' }]);
+    expect(await letters()).toMatchObject([
+      { state: 'DEAD', scheduled_seq: null, reason: 'of a newer version' },
+    ]);
     world.isMended = true;
     expect(await replayAll()).toMatchObject([{ outcome: 'replayed' }]);
     await expect.poll(() => handled, soon).toEqual([`${name}-2`, `${name}-x`]);
@@ -168,7 +172,13 @@ describe('replay', () => {
   it('records that are decoded now wait for their turn in the key that the consumer names', async () => {
     const name = uniqueName('keyed');
     const world = { isMended: false };
-    const { source, letters, replayAll, handled, world: handler } = await broken((id) => id.endsWith('-1'), {
+    const {
+      source,
+      letters,
+      replayAll,
+      handled,
+      world: handler,
+    } = await broken((id) => id.endsWith('-1'), {
       decode: decodingLater(() => world),
       orderingKey: ({ name: of }) => of,
     });
@@ -176,8 +186,7 @@ describe('replay', () => {
     await source.deliver([of(`${name}-1`), of(`${name}-2-x`), of(`${name}-3-x`)]);
     world.isMended = true;
     const [first, ...undecoded] = await letters();
-    for (const { id } of undecoded)
-      await db().transaction((tx) => replayDeadLetter(tx, String(id), by));
+    for (const { id } of undecoded) await db().transaction((tx) => replayDeadLetter(tx, String(id), by));
     await expect
       .poll(() => db().scheduled(String(first?.worker_id)), soon)
       .toMatchObject([1, 2, 3].map(() => ({ ordering_key: `key:${name}` })));
@@ -186,7 +195,9 @@ describe('replay', () => {
     await db().transaction((tx) => replayDeadLetter(tx, String(first?.id), by));
     await expect.poll(() => handled, soon).toEqual([`${name}-1`, `${name}-2-x`, `${name}-3-x`]);
     await expect.poll(letters, soon).toMatchObject([1, 2, 3].map(() => ({ state: 'DONE' })));
-    expect(await replayAll()).toMatchObject([1, 2, 3].map(() => ({ outcome: 'refused', refusal: 'decided' })));
+    expect(await replayAll()).toMatchObject(
+      [1, 2, 3].map(() => ({ outcome: 'refused', refusal: 'decided' })),
+    );
   });
 
   it('a letter of an older version is handled, though its inbox row stands', async () => {
@@ -245,7 +256,14 @@ describe('replay', () => {
     const letter = { topic: null, partition: null, offset: null, key: null, value: null, headers: {} };
     const consumerName = uniqueName('no-record');
     const { id } = await db().transaction((tx) =>
-      addDeadLetter(tx, { ...letter, consumerName, eventId: 'p', payload: {}, reason: 'declined', attempts: 3 }),
+      addDeadLetter(tx, {
+        ...letter,
+        consumerName,
+        eventId: 'p',
+        payload: {},
+        reason: 'declined',
+        attempts: 3,
+      }),
     );
     for (const decide of [replayDeadLetter, discardDeadLetter]) {
       expect(await db().transaction((tx) => decide(tx, id, by))).toEqual({
@@ -257,9 +275,9 @@ describe('replay', () => {
       const nobody = '00000000-0000-4000-8000-000000000000';
       expect(await db().transaction((tx) => decide(tx, nobody, by))).toMatchObject({ refusal: 'unknown' });
     }
-    await expect(db().transaction((tx) => discardDeadLetter(tx, id, { actor: 'ada', reason: ' ' }))).rejects.toThrow(
-      'a reason is needed',
-    );
+    await expect(
+      db().transaction((tx) => discardDeadLetter(tx, id, { actor: 'ada', reason: ' ' })),
+    ).rejects.toThrow('a reason is needed');
   });
 
   it('a discarded head lets its key go on in order, and is never handled', async () => {
@@ -281,7 +299,9 @@ describe('replay', () => {
 
   it('a discarded record that could not be decoded is discarded, too', async () => {
     const name = uniqueName('discard-x');
-    const { source, letters } = await broken(() => false, { decode: decodingLater(() => ({ isMended: false })) });
+    const { source, letters } = await broken(() => false, {
+      decode: decodingLater(() => ({ isMended: false })),
+    });
     await source.deliver([counting(`${name}-x`, name)]);
     const [letter] = await letters();
     expect(await db().transaction((tx) => discardDeadLetter(tx, String(letter?.id), by))).toMatchObject({
@@ -296,7 +316,10 @@ describe('replay', () => {
     await first.source.deliver([counting(`${name}-1`, name)]);
     await first.consumer.stop();
     await first.replayAll();
-    const { handled } = await broken(() => false, { consumerName: first.consumerName, source: memorySource() });
+    const { handled } = await broken(() => false, {
+      consumerName: first.consumerName,
+      source: memorySource(),
+    });
     await expect.poll(() => handled, soon).toEqual([`${name}-1`]);
   });
 });
