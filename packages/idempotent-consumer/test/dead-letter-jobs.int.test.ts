@@ -120,9 +120,9 @@ describe('jobs that decide about many dead letters', () => {
     const job = await replay({ consumerName });
     let batches = 0;
     const dies = runDeadLetterJob(
-      (work, options) => {
+      (work) => {
         if (++batches === 4) throw new Error('killed');
-        return db().transaction(work, options);
+        return db().transaction(work);
       },
       job.id,
       { batchMax: 10, leaseMs: 1_000, runner: 'the one that dies' },
