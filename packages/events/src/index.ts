@@ -1,3 +1,9 @@
+export {
+  type DeadLetterData,
+  type DeadLetterNotice,
+  deadLetterEvent,
+  deadLetterEventType,
+} from './dead-letter-event.ts';
 export { createOrderEventDecoder, type DecodedOrderEvent, type EncodedRecord } from './decode.ts';
 export { type EncodedOrderEvent, toOutboxEvent } from './encode.ts';
 export {
@@ -11,4 +17,4 @@ export {
   orderStates,
 } from './order-data.ts';
 export { type OrderCreatedEvent, type OrderEvent, orderingKey, partitionKey } from './order-event.ts';
-export { ordersTopic, type TopicDeclaration, topics } from './topics.ts';
+export { deadLettersTopic, ordersTopic, type TopicDeclaration, topics } from './topics.ts';
