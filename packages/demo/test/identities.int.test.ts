@@ -18,7 +18,7 @@ beforeAll(async () => {
     answer: {
       topics: [
         { name: 'orders.events', partitions: 12, outcome: 'created' },
-        { name: 'orders.dead-letters', partitions: 3, outcome: 'created' },
+        { name: 'orders.dead-letters', partitions: 1, outcome: 'created' },
       ],
     },
   });

@@ -1,99 +1,64 @@
 import type { EncodedOrderEvent } from './encode.ts';
-import { deadLettersTopic } from './topics.ts';
 
-/** A dead letter as the sink of a consumer is given it; what a record claims may be anything. */
-export interface DeadLetterNotice {
-  /** UUID of its row. */
+/** What of a dead letter is announced; its bytes stay in the database. */
+export interface AnnouncedDeadLetter {
+  /** Of its row, a UUID. */
   readonly id: string;
+  readonly eventId: string | null;
   readonly consumerName: string;
   readonly topic: string | null;
   readonly partition: number | null;
   readonly offset: string | null;
-  readonly eventId: string | null;
   readonly reason: string;
   readonly attempts: number;
-  readonly key: Uint8Array | null;
+  /** The record's. */
   readonly headers: Readonly<Record<string, unknown>>;
 }
 
-/** What a record of {@link deadLettersTopic} holds: where the record stands and why it was given up, not its bytes. */
-export interface DeadLetterData extends Record<string, unknown> {
-  readonly id: string;
-  readonly consumerName: string;
-  readonly topic: string | null;
-  readonly partition: number | null;
-  readonly offset: string | null;
-  readonly eventId: string | null;
-  readonly reason: string;
-  readonly attempts: number;
-  /** RFC 3339. */
-  readonly failedAt: string;
-}
-
-export const deadLetterEventType = 'dead-letter.added.v1';
-
 /**
- * A dead letter as an outbox row, for those who watch `orders.dead-letters`. Correlation, tenant and trace are those of
- * the record, where it has them. Each letter is its own aggregate: one that cannot be published holds up no other.
+ * A new dead letter as an outbox row: CloudEvents 1.0 in Kafka's binary mode. Its id is the row's, which tells it apart
+ * from the record's own; its subject is the row, too, so that none waits for another.
  */
 export function deadLetterEvent(
-  letter: DeadLetterNotice,
-  { failedAt, topic = deadLettersTopic.name }: { failedAt: Date; topic?: string },
-): EncodedOrderEvent & { payload: DeadLetterData } {
-  const { id, consumerName, eventId, reason, attempts } = letter;
-  const time = failedAt.toISOString();
+  letter: AnnouncedDeadLetter,
+  { topic, now = new Date() }: { readonly topic: string; readonly now?: Date },
+): EncodedOrderEvent {
+  const { id, eventId, consumerName, topic: recordTopic, partition, offset, reason, attempts } = letter;
+  const type = 'dead_letter.added.v1';
+  const failedAt = now.toISOString();
   return {
     id,
     topic,
-    key: plainText(letter.key) ?? id,
-    type: deadLetterEventType,
-    aggregateType: 'dead-letter',
+    key: id,
+    type,
+    aggregateType: 'dead_letter',
     orderingKey: id,
-    payload: {
-      id,
-      consumerName,
-      topic: letter.topic,
-      partition: letter.partition,
-      offset: letter.offset,
-      eventId,
-      reason: storable(reason),
-      attempts,
-      failedAt: time,
-    },
+    payload: { id, eventId, consumerName, topic: recordTopic, partition, offset, reason, attempts, failedAt },
     headers: {
       ce_specversion: '1.0',
       ce_id: id,
-      ce_type: deadLetterEventType,
-      ce_source: `/orders/${encodeURIComponent(consumerName)}`,
-      ce_time: time,
+      ce_type: type,
+      ce_source: `/orders/${consumerName}`,
+      ce_time: failedAt,
       ce_subject: id,
+      ce_dataschema: `urn:orders:${type}`,
       'content-type': 'application/json',
       ...carried(letter.headers),
-      ...(plainText(eventId) === undefined ? {} : { 'causation-id': eventId as string }),
+      ...(eventId !== null && plain.test(eventId) ? { 'causation-id': eventId } : {}),
     },
   };
 }
 
-const reasonLengthMax = 4_000;
-
-/** As jsonb can hold it: a reason quotes what it could not read. */
-const storable = (text: string): string =>
-  text.slice(0, reasonLengthMax).replaceAll('\u0000', '\\0').toWellFormed();
-
 const carriedHeaders = ['correlation-id', 'tenant-id', 'traceparent'];
-
-const carried = (headers: DeadLetterNotice['headers']): Record<string, string> =>
-  Object.fromEntries(
-    carriedHeaders.flatMap((name) => {
-      const text = plainText(headers[name]);
-      return text === undefined ? [] : [[name, text]];
-    }),
-  );
-
+/** What our own ids are; anything else in a record that was given up on is not passed on. */
 const plain = /^[\x20-\x7e]{1,250}$/;
 
-/** Short printable ASCII, which our own ids and keys are; undefined for anything else. */
-function plainText(value: unknown): string | undefined {
-  const text = value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value;
-  return typeof text === 'string' && plain.test(text) ? text : undefined;
-}
+/** Correlation, tenant and trace of the record, where it has them. */
+const carried = (headers: AnnouncedDeadLetter['headers']): Record<string, string> =>
+  Object.fromEntries(
+    carriedHeaders.flatMap((name) => {
+      const value = headers[name];
+      const text = value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value;
+      return typeof text === 'string' && plain.test(text) ? [[name, text]] : [];
+    }),
+  );

@@ -1,9 +1,4 @@
-export {
-  type DeadLetterData,
-  type DeadLetterNotice,
-  deadLetterEvent,
-  deadLetterEventType,
-} from './dead-letter-event.ts';
+export { type AnnouncedDeadLetter, deadLetterEvent } from './dead-letter-event.ts';
 export { createOrderEventDecoder, type DecodedOrderEvent, type EncodedRecord } from './decode.ts';
 export { type EncodedOrderEvent, toOutboxEvent } from './encode.ts';
 export {
