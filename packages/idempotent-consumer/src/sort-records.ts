@@ -136,13 +136,15 @@ export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): strin
   return undefined;
 }
 
-function keyOfRecord({ key }: ConsumedRecord): string | null {
+/** The ordering key of a record whose consumer names no other; null where it has none. */
+export function keyOfRecord({ key }: ConsumedRecord): string | null {
   if (key === null) return null;
   const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
   return isPlain(text) ? `key:${text}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
 }
 
-function givenKey(key: string | null | undefined): string | null {
+/** An ordering key as it is stored. */
+export function givenKey(key: string | null | undefined): string | null {
   if (key === null || key === undefined) return null;
   if (typeof key !== 'string') throw new TypeError('the ordering key is not a text');
   return isPlain(key) ? `key:${key}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
