@@ -5,8 +5,8 @@ import { unpackHeaders } from '../src/stored-record.ts';
 import type { MemoryRecord } from '../src/testing/memory-source.ts';
 import { memorySource } from '../src/testing/memory-source.ts';
 import { anyRecord, gathered, plain } from './any-record.ts';
-import { soon, uniqueName, useDatabase } from './harness.ts';
-import { useMemoryConsumers } from './memory-consumer.ts';
+import { countUp, soon, uniqueName, useDatabase } from './harness.ts';
+import { counting, useMemoryConsumers } from './memory-consumer.ts';
 
 /** A record that is larger in every direction than those that are drawn. */
 const large: ConsumedRecord = {
@@ -52,6 +52,21 @@ describe('every record that Kafka can carry', () => {
     await holds([large]);
     await fc.assert(fc.asyncProperty(chunk, holds), { numRuns: 25, endOnFailure: true });
     expect(consumer.counts()).toMatchObject({ deadLetters: offset, retries: 0 });
+  });
+
+  it('with a header whose value is null, and no readable id, is a dead letter, and its neighbour is handled', async () => {
+    const { source, consumer, consumerName } = await start({ handle: countUp });
+    const name = uniqueName('null-header');
+    const headers = { type: Buffer.from('count'), id: null, trace: [Buffer.from('a'), null] };
+    void source.deliver([{ headers }, counting(name, name)]);
+    await expect
+      .poll(() => db().deadLetters(consumerName), { ...soon, timeout: 5_000 })
+      .toMatchObject([
+        { reason: 'header id is missing', headers: { type: 'count', id: null, trace: ['a', null] } },
+      ]);
+    await expect
+      .poll(() => consumer.counts(), soon)
+      .toMatchObject({ handled: 1, deadLetters: 1, retries: 0 });
   });
 
   it('comes to its handler again, byte for byte, when it is stored and tried again', async () => {
