@@ -242,7 +242,11 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
   const { isMine, backend } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
   if (!isMine) return undefined;
   handlerRun.useBackend(backend);
-  if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
+  if (delivery === undefined) {
+    const reason = 'decode skips its record now';
+    return settleAs(deps, tx, claimed, { state: 'SKIPPED', delayMs: 0, reason }, claimed.attempts);
+  }
+  if (await isToBeHandled(deps, tx, claimed, delivery)) {
     const failure = await handleUndoably(handlerRun, tx, delivery);
     if (failure !== undefined) return settleFailure(deps, tx, claimed, delivery, failure);
   }
