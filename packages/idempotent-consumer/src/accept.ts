@@ -9,6 +9,7 @@ import {
 } from './accepting-transaction.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
+import { isA } from './reason.ts';
 import { EndedItsTransaction, EndsItsProcess } from './routing.ts';
 import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
@@ -104,9 +105,9 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
     await handlerRun.committed();
     return undefined;
   } catch (error) {
-    if (error instanceof FaultOfEvents) {
+    if (isA(error, FaultOfEvents)) {
       const { thrown } = error.failed;
-      if (!(thrown instanceof EndedItsTransaction)) return error.failed;
+      if (!isA(thrown, EndedItsTransaction)) return error.failed;
       await acceptEnded(deps, { ...chunk, ownIds: handlerRun.newIds() }, thrown, onAccepted);
       throw endedByHandler(thrown);
     }

@@ -13,7 +13,7 @@ import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
 import { insertReceived } from './processed-events.ts';
 import type { Progress } from './progress.ts';
-import { asError, reasonOf } from './reason.ts';
+import { asError, isA, reasonOf } from './reason.ts';
 import { EndsItsProcess, type Verdict, verdictOn } from './routing.ts';
 import {
   type ClaimedEvent,
@@ -217,7 +217,7 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
     if (settled !== undefined) await handlerRun.committed();
     return settled;
   } catch (error) {
-    if (error instanceof TryFailed) failure = { thrown: error.cause };
+    if (isA(error, TryFailed)) failure = { thrown: error.cause };
     else if (isReadyToCommit && !isTransient(error)) failure = { thrown: error };
     else throw error;
   }
