@@ -118,7 +118,8 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
 }
 
 /**
- * A handler has ended the transaction in which it and others worked: which of the events are handled nobody knows, and
+ * A handler has ended the transaction in which it and others worked; what they did after that was committed statement by
+ * statement, whether it was a COMMIT or a ROLLBACK: which of the events are handled nobody knows, and
  * the inbox may have them all. None may be handled again, none may be lost.
  */
 async function acceptEnded<E, Tx extends ConsumerTransaction>(
@@ -188,8 +189,7 @@ async function undoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (thrown) {
     if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
-    if (thrown instanceof SavepointGone)
-      throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
+    if (isA(thrown, SavepointGone)) throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
     throw thrown;
   }
 }

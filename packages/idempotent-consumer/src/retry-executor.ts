@@ -277,7 +277,7 @@ async function handleUndoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (error) {
     if (handlerRun.signal.aborted) throw new TryFailed('handler timed out', { cause: error });
-    if (error instanceof SavepointGone) throw new TryFailed('savepoint gone', { cause: error.cause });
+    if (isA(error, SavepointGone)) throw new TryFailed('savepoint gone', { cause: error.cause });
     throw error;
   }
 }
