@@ -245,11 +245,15 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
   const { isMine, backend } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
   if (!isMine) return undefined;
   handlerRun.useBackend(backend);
-  if (delivery !== undefined && isProvisional(claimed)) {
+  if (delivery === undefined) {
+    const reason = 'decode skips its record now';
+    return settleAs(deps, tx, claimed, { state: 'SKIPPED', delayMs: 0, reason }, claimed.attempts);
+  }
+  if (isProvisional(claimed)) {
     await keyClaimed(tx, claimed, delivery.orderingKey);
     return undefined; // claimed anew when it is the head of that key
   }
-  if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
+  if (await isToBeHandled(deps, tx, claimed, delivery)) {
     const failure = await handleUndoably(handlerRun, tx, delivery);
     if (failure !== undefined) return settleFailure(deps, tx, claimed, delivery, failure);
   }
