@@ -1,4 +1,5 @@
-import kafkajs, { type Cluster, type PartitionAssigner } from 'kafkajs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import kafkajs, { type Cluster, type Kafka, type PartitionAssigner } from 'kafkajs';
 
 /** The parts of kafkajs 2.2.4's internals that are listened to. They belong to one consumer and to nobody else. */
 export interface FetchRequest {
@@ -39,6 +40,10 @@ export interface TappedBroker {
   joinGroup(request: JoinRequest): Promise<JoinAnswer>;
   leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
   offsetCommit(request: object): Promise<unknown>;
+  offsetFetch(request: {
+    groupId: string;
+    topics: readonly OffsetsRequest[];
+  }): Promise<{ responses: readonly TopicOffsets[] }>;
   readonly connectionPool?: { send(request: { request?: { apiName?: string } }): Promise<unknown> };
 }
 export interface TappedCluster {
@@ -46,6 +51,7 @@ export interface TappedCluster {
   disconnect(): Promise<void>;
   findBroker(node: { nodeId: string }): Promise<TappedBroker>;
   findGroupCoordinator(group: { groupId: string }): Promise<TappedBroker>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number }[];
   fetchTopicsOffset(request: readonly OffsetsRequest[]): Promise<TopicOffsets[]>;
 }
 
@@ -66,7 +72,10 @@ export interface ClusterHooks {
 }
 
 /** The cluster as kafkajs made it. */
-export type OriginalCluster = Pick<TappedCluster, 'fetchTopicsOffset' | 'findGroupCoordinator'>;
+export type OriginalCluster = Pick<
+  TappedCluster,
+  'fetchTopicsOffset' | 'findGroupCoordinator' | 'findTopicPartitionMetadata'
+>;
 
 /**
  * kafkajs's events tell what has happened, and its payloads know no generation. But every consumer shows its own
@@ -84,12 +93,7 @@ export function tappedAssigner(
 }
 
 /** A kafkajs cluster of its own, not connected, for what kafkajs's admin client cannot do. */
-export function ownCluster(
-  kafka: {
-    consumer(config: { groupId: string; partitionAssigners: PartitionAssigner[] }): unknown;
-  },
-  groupId: string,
-): TappedCluster {
+export function ownCluster(kafka: Kafka, groupId: string): TappedCluster {
   let found: Cluster | undefined;
   const assigner: PartitionAssigner = (config) => {
     found = config.cluster;
@@ -103,7 +107,11 @@ function tap(cluster: TappedCluster, hooks: ClusterHooks): OriginalCluster {
   const tapped = new WeakSet<TappedBroker>();
   const findBroker = cluster.findBroker.bind(cluster);
   const fetchTopicsOffset = cluster.fetchTopicsOffset.bind(cluster);
-  const original = { fetchTopicsOffset, findGroupCoordinator: cluster.findGroupCoordinator.bind(cluster) };
+  const original: OriginalCluster = {
+    fetchTopicsOffset,
+    findGroupCoordinator: cluster.findGroupCoordinator.bind(cluster),
+    findTopicPartitionMetadata: cluster.findTopicPartitionMetadata.bind(cluster),
+  };
   cluster.findBroker = async (node) => {
     const broker = await findBroker(node).catch((error: unknown) => {
       hooks.onUnreachable();
@@ -117,15 +125,27 @@ function tap(cluster: TappedCluster, hooks: ClusterHooks): OriginalCluster {
   return original;
 }
 
+/** A coordinator that has just begun to be one is soon ready; kafkajs gives up. */
+const isLoading = (error: unknown) => (error as { type?: string }).type === 'GROUP_LOAD_IN_PROGRESS';
+const loadingAttemptsMax = 10;
+const loadingPauseMs = 300;
+
 function tapBroker(broker: TappedBroker, hooks: ClusterHooks): void {
   const fetch = broker.fetch.bind(broker);
   broker.fetch = (request) => hooks.fetch(request, fetch);
   const joinGroup = broker.joinGroup.bind(broker);
   broker.joinGroup = async (request) => {
-    await hooks.beforeJoin(request.memberId ?? '');
-    const answer = await joinGroup(request);
-    hooks.onJoined(answer);
-    return answer;
+    for (let attempt = 1; ; attempt++) {
+      await hooks.beforeJoin(request.memberId ?? '');
+      try {
+        const answer = await joinGroup(request);
+        hooks.onJoined(answer);
+        return answer;
+      } catch (error) {
+        if (!isLoading(error) || attempt === loadingAttemptsMax) throw error;
+        await sleep(loadingPauseMs);
+      }
+    }
   };
   const leaveGroup = broker.leaveGroup.bind(broker);
   broker.leaveGroup = async (request) => {
