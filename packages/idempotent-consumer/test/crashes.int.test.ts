@@ -158,13 +158,11 @@ describe('a process killed', () => {
         failingOnce: [ids[0] as string, ids[3] as string],
         options: { handleTimeoutMs: 300, retry: { baseMs: 20, maxMs: 20 } },
       });
-      for (const nth of [1, 2]) {
-        const { signal, said } = await member.run({ killAt: { point, nth } });
-        if (nth === 1) expect({ signal, said }).toEqual({ signal: 'SIGKILL', said: point });
-        await db().pool.query('UPDATE scheduled_events SET lease_until = NULL WHERE worker_id = $1', [
-          member.consumerName,
-        ]);
-      }
+      const { signal, said } = await member.run({ killAt: { point, nth: 1 } });
+      expect({ signal, said }).toEqual({ signal: 'SIGKILL', said: point });
+      await db().pool.query('UPDATE scheduled_events SET lease_until = NULL WHERE worker_id = $1', [
+        member.consumerName,
+      ]);
       await member.runUntilDone();
       expect(await member.counted(ids)).toEqual(ids.map(() => 1));
       expect(await db().deadLetters(member.consumerName)).toEqual([]);
