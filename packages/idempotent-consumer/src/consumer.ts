@@ -12,10 +12,11 @@ import { silentLogger, steadyLogger } from './logger.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
-import { createRetryExecutor, type Settled } from './retry-executor.ts';
+import { createRetryExecutor } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createCompany, createSlots } from './slots.ts';
 import type { RecordChunk } from './source.ts';
+import type { Settled } from './stored-try.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
 

@@ -69,6 +69,8 @@ export async function runIn<Tx extends ConsumerTransaction, R>(
 /** The part of pg's `Pool` that {@link pgTransaction} uses. */
 export interface PgPool<Client extends PgPoolClient> {
   connect(): Promise<Client>;
+  /** Not used. TypeScript infers the client's type from pg's `Pool` only if both of its forms are here. */
+  connect(callback: (...results: never[]) => void): void;
 }
 
 /** The part of pg's `PoolClient` that {@link pgTransaction} uses. */
