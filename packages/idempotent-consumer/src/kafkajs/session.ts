@@ -1,0 +1,234 @@
+import type { EachBatchPayload, Kafka, Consumer as KafkajsConsumer } from 'kafkajs';
+import type { RecordSink } from '../source.ts';
+import { findAnew, findBeginnings } from './beginning.ts';
+import { type ClusterHooks, type OriginalCluster, tappedAssigner } from './cluster-tap.ts';
+import { createFetching, type Fetching } from './fetching.ts';
+import { createLanes, type Lanes, within } from './lanes.ts';
+import { leaveGroup } from './leave.ts';
+import { type Life, watch } from './life.ts';
+import { createMembership, type Membership } from './membership.ts';
+import type { Settings } from './options.ts';
+import type { Standing } from './standing.ts';
+
+/** The life of one consumer of kafkajs. */
+export interface Session {
+  /** Resolves when it is over and closed and out of the group, with the error that ended it. */
+  readonly ended: Promise<unknown>;
+  /** Whether it has done what it is there for: a rebuild after that is the first of its kind. */
+  hasWorked(): boolean;
+  isAlive(): boolean;
+  /** The partitions it has. */
+  assigned(): ReadonlyMap<string, readonly number[]>;
+}
+
+export interface SessionDeps {
+  readonly kafka: Kafka;
+  readonly sink: RecordSink;
+  readonly settings: Settings;
+  readonly standing: Standing;
+  readonly stop: AbortSignal;
+}
+
+/** A broker answers a fetch at the latest after this long; it is also what a stop may have to wait for. */
+const fetchWaitMs = 250;
+/** Batches that kafkajs hands over at the same time: none is to wait in its queue. */
+const batchesAtOnceMax = 128;
+/** A rebalance waits so long for chunks in hand, at most. */
+const rebalanceDrainMaxMs = 5_000;
+/** A session that has lived for so long has worked, even if nothing came. */
+const longLifeMs = 60_000;
+
+/** What the parts of a session have in common. */
+interface Parts {
+  readonly deps: SessionDeps;
+  readonly consumer: KafkajsConsumer;
+  readonly membership: Membership;
+  readonly lanes: Lanes;
+  readonly life: Life;
+  readonly ending: AbortController;
+  readonly over: PromiseWithResolvers<unknown>;
+  /** Who this is in the group, while it is in it. */
+  readonly self: { memberId?: string | undefined; generationId: number };
+}
+
+/** Builds a consumer of kafkajs and runs it until it ends or `stop` is aborted. */
+export function createSession(deps: SessionDeps): Session {
+  const { kafka, sink, settings, standing, stop } = deps;
+  const over = Promise.withResolvers<unknown>();
+  const ending = new AbortController();
+  const membership = createMembership();
+  const lanes = createLanes({ sink, settings, membership, ending: ending.signal });
+  const self: Parts['self'] = { generationId: -1 };
+  let cluster: OriginalCluster | undefined;
+  const original = () => {
+    if (cluster === undefined) throw new Error('kafkajs has not shown its cluster');
+    return cluster;
+  };
+  const hooks: ClusterHooks = {
+    fetch: (request, fetch) => fetching.fetch(request, fetch),
+    beforeJoin: (memberId) => beforeJoin(parts, memberId),
+    onMemberId: (memberId) => {
+      self.memberId = memberId;
+      if (ending.signal.aborted) void leave(parts);
+    },
+    onJoined: (answer) => Object.assign(self, answer),
+    onLeft: () => {
+      self.memberId = undefined;
+    },
+    onUnreachable: () => parts.life.onContact(false),
+    findBeginnings: (request, tapped) =>
+      findBeginnings(request, tapped, {
+        sink,
+        settings,
+        commit: (topics) => commitAs(parts, tapped, topics),
+      }),
+  };
+  const consumer = kafka.consumer({
+    groupId: settings.groupId,
+    sessionTimeout: settings.sessionTimeoutMs,
+    rebalanceTimeout: settings.rebalanceTimeoutMs,
+    heartbeatInterval: settings.heartbeatIntervalMs,
+    maxBytes: settings.fetchBytesMax,
+    maxBytesPerPartition: settings.partitionBytesMax,
+    maxWaitTimeInMs: fetchWaitMs,
+    allowAutoTopicCreation: false,
+    retry: { retries: 5, restartOnFailure: async () => false },
+    partitionAssigners: [
+      tappedAssigner(hooks, (shown) => {
+        cluster = shown;
+      }),
+    ],
+  });
+  const life = watch(consumer, membership, settings, over.resolve);
+  const parts: Parts = { deps, consumer, membership, lanes, life, ending, over, self };
+  const fetching = createFetching({
+    lanes,
+    membership,
+    standing,
+    ending: ending.signal,
+    decompressedBytesMax: settings.decompressedBytesMax,
+    onFetch: life.onContact,
+    onOutOfRange: async (place) => {
+      const commit = (topics: Parameters<typeof commitAs>[2]) => commitAs(parts, original(), topics);
+      const { topic, partition } = place;
+      try {
+        const offset = await findAnew(place, original(), { sink, settings, commit });
+        consumer.seek({ topic, partition, offset });
+      } catch (error) {
+        if ((error as { code?: unknown }).code === 'OFFSET_OUT_OF_RANGE') over.resolve(error);
+        else throw error;
+      }
+    },
+  });
+  const onStop = () => over.resolve(undefined);
+  stop.addEventListener('abort', onStop, { once: true });
+  let assigned: ReadonlyMap<string, readonly number[]> = new Map();
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    assigned = new Map(Object.entries(payload?.memberAssignment ?? {}));
+  });
+  const bornMs = performance.now();
+  return {
+    ended: live(parts, fetching).finally(() => stop.removeEventListener('abort', onStop)),
+    hasWorked: () =>
+      lanes.hasCommitted() || (membership.joins() > 0 && performance.now() - bornMs > longLifeMs),
+    isAlive: () => !ending.signal.aborted && life.isAlive(),
+    assigned: () => (membership.current() === undefined ? new Map() : assigned),
+  };
+}
+
+async function live(parts: Parts, fetching: Fetching): Promise<unknown> {
+  const { deps, consumer, membership, lanes, life, ending, over } = parts;
+  const { groupId, stopTimeoutMs } = deps.settings;
+  const { logger } = deps.sink;
+  const started = startUp(parts, fetching).catch(over.resolve);
+  const error = await over.promise;
+  ending.abort();
+  life.end();
+  // The group does not wait for one who leaves.
+  if (membership.current() === undefined) void leave(parts);
+  await lanes.drain(stopTimeoutMs);
+  if (lanes.anyBusy()) {
+    logger.warn(
+      { groupId, stopTimeoutMs },
+      'records are still being handled, leaving the group without them',
+    );
+  }
+  // A consumer closed while it starts would start nevertheless, and hold partitions that nobody reads.
+  let isClosed = false;
+  const closed = started
+    .then(() => consumer.disconnect())
+    .catch((reason: unknown) => {
+      logger.warn({ groupId, err: reason }, 'the consumer could not be closed in order');
+    })
+    .then(() => {
+      isClosed = true;
+    });
+  await within(closed, stopTimeoutMs);
+  if (!isClosed) logger.warn({ groupId, stopTimeoutMs }, 'the consumer is not closed yet, leaving it behind');
+  membership.end(new Error('the source has left the group'));
+  await within(leave(parts), stopTimeoutMs);
+  return error;
+}
+
+async function startUp({ deps, consumer, ending, membership, lanes }: Parts, fetching: Fetching) {
+  const { settings } = deps;
+  await consumer.connect();
+  if (ending.signal.aborted) return;
+  await consumer.subscribe({ topics: [...settings.topics], fromBeginning: true });
+  if (ending.signal.aborted) return;
+  const eachBatch = async (payload: EachBatchPayload) => {
+    const member = fetching.memberAtFetch(payload.batch);
+    if (member === undefined || member !== membership.current() || ending.signal.aborted) return;
+    const { topic, partition } = payload.batch;
+    if (lanes.isBusy(topic, partition) || payload.isStale()) return;
+    await lanes.handle(payload, member);
+  };
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: false,
+    partitionsConsumedConcurrently: batchesAtOnceMax,
+    eachBatch,
+  });
+}
+
+/** Lets what is in hand be finished and committed, then gives up the generation. A source that ends joins no more. */
+async function beforeJoin(parts: Parts, memberId: string): Promise<void> {
+  const { membership, lanes, ending, self, deps } = parts;
+  const refuse = () => {
+    if (ending.signal.aborted) throw Object.assign(new Error('the source ends'), { retriable: false });
+  };
+  if (memberId !== '') self.memberId = memberId;
+  refuse();
+  membership.revoke();
+  const { sessionTimeoutMs, rebalanceTimeoutMs } = deps.settings;
+  await lanes.drain(Math.min(rebalanceDrainMaxMs, sessionTimeoutMs / 2, rebalanceTimeoutMs / 3));
+  refuse();
+  membership.leave();
+}
+
+/** Leaves the group, where kafkajs has not: it does not while it joins, and not after some of its crashes. */
+async function leave({ deps, self }: Parts): Promise<void> {
+  const { memberId } = self;
+  if (memberId === undefined) return;
+  const { groupId } = deps.settings;
+  try {
+    await leaveGroup(deps.kafka, groupId, memberId);
+    if (self.memberId === memberId) self.memberId = undefined;
+  } catch (error) {
+    deps.sink.logger.warn(
+      { groupId, memberId, err: error },
+      'could not leave the group, it waits for the session to end',
+    );
+  }
+}
+
+async function commitAs(
+  { deps, self }: Parts,
+  cluster: OriginalCluster,
+  topics: readonly object[],
+): Promise<void> {
+  const { groupId } = deps.settings;
+  const coordinator = await cluster.findGroupCoordinator({ groupId });
+  const { memberId, generationId: groupGenerationId } = self;
+  await coordinator.offsetCommit({ groupId, memberId, groupGenerationId, topics });
+}
