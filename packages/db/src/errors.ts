@@ -6,6 +6,7 @@ export type DbErrorCode =
   | 'DB_COMMIT_UNKNOWN' // the connection was lost during COMMIT: the transaction may or may not stand
   | 'DB_MIGRATION_FAILED' // the message names the migration and the reason
   | 'DB_MIGRATION_LOCKED' // somebody else has been migrating for longer than we are willing to wait
+  | 'DB_SCHEMA_MISSING' // search_path names no schema that is there
   | 'DB_SCHEMA_BEHIND' // a migration that this program needs has not been applied
   | 'DB_APP_TOO_OLD' // a contract migration has removed what this program needs
   | 'DB_API_KEY_UNKNOWN' // no key has this id

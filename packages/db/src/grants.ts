@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { DbError } from './errors.ts';
-import { migrationSets } from './migration-sets.ts';
+import { currentSchema, migrationSets } from './migration-sets.ts';
 import type { Database } from './tables.ts';
 
 /** The database roles of the services, each one's own. */
@@ -64,7 +64,7 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
  * newer ones, leaves these what they need.
  * @param options.exact also takes away whatever else these roles, or everybody, have there: for when all services run
  *   this release. Nobody is without his rights in between.
- * @throws DbError `DB_ROLE_MISSING`, with the statements that make what is missing
+ * @throws DbError `DB_SCHEMA_MISSING`; `DB_ROLE_MISSING`, with the statements that make what is missing
  */
 export async function applyGrants(
   db: Kysely<Database>,
@@ -76,7 +76,7 @@ export async function applyGrants(
     // Several Jobs at once: PostgreSQL refuses grants on one table from two transactions.
     await sql`SELECT pg_advisory_xact_lock(hashtextextended('orders.grants', 0))`.execute(tx);
     await assertRoles(tx, roles);
-    const schema = await currentSchema(tx);
+    const schema = sql.id(await currentSchema(tx));
     const all = sql.join(Object.values(services).map((role) => sql.id(role)));
     // Who is to own a table must be allowed to make one.
     await sql`GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${sql.id(outboxOwner)}`.execute(tx);
@@ -96,11 +96,6 @@ async function takeAll(tx: Kysely<Database>, schema: RawBuilder<unknown>, roles:
   await sql`REVOKE ALL ON ALL TABLES IN SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
   await sql`REVOKE ALL ON ALL SEQUENCES IN SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
   await sql`REVOKE ALL ON SCHEMA ${schema} FROM PUBLIC, ${roles}`.execute(tx);
-}
-
-async function currentSchema(tx: Kysely<Database>) {
-  const { rows } = await sql<{ name: string }>`SELECT current_schema() AS name`.execute(tx);
-  return sql.id(rows[0]?.name ?? 'public');
 }
 
 /** The outbox's tables and partitions, and with them their sequence, that are not its owner's yet; its migrations' table never is. */

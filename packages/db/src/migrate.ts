@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kysely, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect, sql } from 'kysely';
 import { type MigrationResultSet, Migrator } from 'kysely/migration';
 import type pg from 'pg';
 import { createClient } from './client.ts';
 import { DbError } from './errors.ts';
-import { type MigrationSet, migrationSets, stateOf } from './migration-sets.ts';
+import { currentSchema, type MigrationSet, migrationSets, stateOf } from './migration-sets.ts';
 
 /** What a run did. */
 export interface MigrationReport {
@@ -32,11 +32,12 @@ const lockTimeoutDefaultMs = 5_000;
 const connectTimeoutMs = 10_000;
 
 /**
- * Applies all migrations that are missing: outbox, consumer, product. Each set is applied whole or not at all.
+ * Applies all migrations that are missing from the first schema of `search_path`: outbox, consumer, product. Each set
+ * is applied whole or not at all; other schemas of the database are not looked at.
  *
  * Any number of processes may call this at once: one works, the others wait and then find nothing to do. The lock
  * belongs to the session, so the URL must lead to PostgreSQL itself or to a pooler in session mode.
- * @throws DbError `DB_URL_INVALID`, `DB_PASSWORD_MISSING`, `DB_MIGRATION_FAILED`, `DB_MIGRATION_LOCKED`
+ * @throws DbError `DB_URL_INVALID`, `DB_PASSWORD_MISSING`, `DB_SCHEMA_MISSING`, `DB_MIGRATION_FAILED`, `DB_MIGRATION_LOCKED`
  */
 export async function migrateAll(url: string, options: MigrateOptions = {}): Promise<MigrationReport> {
   const client = createClient({
@@ -92,23 +93,28 @@ function kyselyOn(client: pg.Client): Kysely<unknown> {
 }
 
 async function applyAll(db: Kysely<unknown>, sets: readonly MigrationSet[]): Promise<MigrationReport> {
+  const schema = await currentSchema(db);
+  // A migration that looks whether something is there, or a function that keeps the path, means this schema alone.
+  await sql`SELECT set_config('search_path', quote_ident(${schema}), false)`.execute(db);
   const applied: { set: string; migration: string }[] = [];
   const newer: { set: string; migration: string }[] = [];
   for (const set of sets) {
-    const { pending, unknown } = await stateOf(db, set);
+    const { pending, unknown } = await stateOf(db, set, schema);
     for (const migration of unknown) newer.push({ set: set.name, migration });
     if (pending.length === 0) continue; // also when the database is ahead of us, as during a rollout
-    for (const migration of await applySet(db, set)) applied.push({ set: set.name, migration });
+    for (const migration of await applySet(db, set, schema)) applied.push({ set: set.name, migration });
   }
   return { applied, newer };
 }
 
-async function applySet(db: Kysely<unknown>, set: MigrationSet): Promise<string[]> {
+/** Without `migrationTableSchema` Kysely would take the notes of another schema for those of this one. */
+async function applySet(db: Kysely<unknown>, set: MigrationSet, schema: string): Promise<string[]> {
   const migrator = new Migrator({
     db,
     provider: { getMigrations: async () => ({ ...set.migrations }) },
     migrationTableName: set.table,
     migrationLockTableName: `${set.table}_lock`,
+    migrationTableSchema: schema,
   });
   const result = await migrator.migrateToLatest();
   if (result.error !== undefined) throw failure(set, result);

@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import {
+  assertSchemaFits,
   createDatabase,
   expand,
   type MigrationReport,
@@ -50,11 +51,48 @@ async function query(text: string) {
   }
 }
 
+const inSchema = (searchPath: string): string => {
+  const there = new URL(url);
+  there.searchParams.set('options', `-c search_path=${searchPath}`);
+  return there.href;
+};
+
+async function assertFits(there: string): Promise<void> {
+  const { db, close } = createDatabase({ url: there });
+  await assertSchemaFits(db).finally(close);
+}
+
 describe('migrateAll', () => {
   it('applies the sets outbox, consumer, product and says what it did; then there is nothing to do', async () => {
     expect([...new Set(all.map((one) => one.set))]).toEqual(['outbox', 'consumer', 'product']);
     expect(await migrateAll(url)).toEqual({ applied: all, newer: [] });
     expect(await migrateAll(url)).toEqual({ applied: [], newer: [] });
+  });
+
+  it('migrates each schema of a database by itself, whatever stands in another one', async () => {
+    await query('CREATE SCHEMA alone; CREATE SCHEMA before_public');
+    for (const searchPath of ['public', 'alone', 'before_public,public']) {
+      const there = inSchema(searchPath);
+      await expect(assertFits(there)).rejects.toMatchObject({
+        code: 'DB_SCHEMA_BEHIND',
+        message: expect.stringContaining(`(schema ${searchPath.split(',')[0]})`),
+      });
+      expect(await migrateAll(there)).toEqual({ applied: all, newer: [] });
+      expect(await migrateAll(there)).toEqual({ applied: [], newer: [] });
+      await assertFits(there);
+    }
+    const tables = await query(`
+      SELECT schemaname AS schema, count(*)::int AS tables FROM pg_tables
+      WHERE schemaname IN ('public', 'alone', 'before_public') GROUP BY 1`);
+    expect(tables).toHaveLength(3);
+    expect(new Set(tables.map((row) => row.tables)).size).toBe(1);
+  });
+
+  it('says so when search_path names no schema that is there', async () => {
+    await expect(migrateAll(inSchema('nowhere'))).rejects.toMatchObject({
+      code: 'DB_SCHEMA_MISSING',
+      message: 'search_path (nowhere) names no schema that is there and may be used',
+    });
   });
 
   it('is safe from several processes at once: each migration is applied by one of them', async () => {

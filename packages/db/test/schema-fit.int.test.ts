@@ -37,7 +37,9 @@ describe('schema and program', () => {
   it('do not fit before anything has been migrated; the error says what to run', async () => {
     await expect(assertSchemaFits(database.db)).rejects.toMatchObject({
       code: 'DB_SCHEMA_BEHIND',
-      message: expect.stringMatching(/0001-orders-and-payments of product: run "ordersctl migrate"$/),
+      message: expect.stringMatching(
+        /0001-orders-and-payments of product \(schema public\): run "ordersctl migrate"$/,
+      ),
     });
   });
 
@@ -60,7 +62,7 @@ describe('schema and program', () => {
     await migrateAll(empty.url);
     await expect(assertSchemaFits(database.db, { sets: release(expanding) })).rejects.toMatchObject({
       code: 'DB_SCHEMA_BEHIND',
-      message: 'the database lacks 0002-nickname of product: run "ordersctl migrate"',
+      message: 'the database lacks 0002-nickname of product (schema public): run "ordersctl migrate"',
     });
   });
 

@@ -56,7 +56,7 @@ export function unexpected(what: string, cause?: unknown): ConsumerError {
 }
 
 async function rowsOf(tx: ConsumerTransaction, sql: string, values: readonly unknown[]): Promise<unknown> {
-  if ('executeQuery' in tx) {
+  if ('isTransaction' in tx) {
     if (tx.isTransaction !== true) throw notInTransaction('this is a Kysely instance');
     return (await withoutPlugins(tx).executeQuery(rawQuery(sql, values))).rows;
   }
@@ -69,7 +69,8 @@ function withoutPlugins(tx: KyselyTransaction): KyselyTransaction {
   return typeof without === 'function' ? without.call(tx) : tx;
 }
 
-function notInTransaction(problem: string): ConsumerError {
+/** What the inbox is for would be lost. */
+export function notInTransaction(problem: string): ConsumerError {
   const message = `the inbox row and what the handler writes must share one transaction; ${problem}`;
   return new ConsumerError('CONSUMER_NOT_IN_TRANSACTION', message);
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Accepted } from './accepting-transaction.ts';
+import { assertMigrated } from './admission.ts';
 import { type Control, readControl } from './control.ts';
 import { type ConsumerCounts, createCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
@@ -19,7 +20,11 @@ import { isTransient } from './transient.ts';
 
 /** A running member of a consumer group. */
 export interface Consumer {
-  /** Begins in the background; it joins its group as soon as Kafka lets it. */
+  /**
+   * Begins in the background; it joins its group as soon as Kafka lets it. Whether the tables are there is looked at
+   * first, if the database answers.
+   * @throws ConsumerError `CONSUMER_NOT_MIGRATED`
+   */
   start(): Promise<void>;
   /** Finishes the chunks and the tries in hand, commits offsets and leaves the group. Final. */
   stop(): Promise<void>;
@@ -179,6 +184,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   return {
     async start() {
+      await assertMigrated(transaction);
       watching ??= watchControl();
       executor.start();
       source.start({

@@ -1,4 +1,4 @@
-import { ask, unexpected } from './ask.ts';
+import { ask, notInTransaction, run, unexpected } from './ask.ts';
 import { ConsumerError } from './errors.ts';
 import { eventIdLengthMax, eventIdProblem, inboxIdLengthMax } from './sort-records.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -41,12 +41,7 @@ export async function insertProcessed(
   assertStorable(eventIds, eventIdLengthMax);
   if (eventIds.length === 0) return [];
   const places = eventIds.map((eventId) => ({ eventId, topic: null, partition: null, offset: null }));
-  const answer = await ask(
-    tx,
-    insertSql(`SELECT coalesce(json_agg(event_id), '[]')`),
-    insertValues(consumerName, places),
-  );
-  const isNew = idsOf(answer, eventIds);
+  const isNew = idsOf((await insert(tx, consumerName, places)).ids, eventIds);
   return [...new Set(eventIds)].filter((id) => isNew.has(id));
 }
 
@@ -73,12 +68,34 @@ export async function insertReceived(
 ): Promise<{ readonly isNew: ReadonlySet<string>; readonly backend: Backend }> {
   const ids = events.map(({ eventId }) => eventId);
   assertStorable(ids, inboxIdLengthMax);
-  const answer = (await ask(
-    tx,
-    insertSql(`SELECT json_build_object('ids', coalesce(json_agg(event_id), '[]'), ${backendSql})`),
-    insertValues(consumerName, events),
-  )) as { ids?: unknown; pid?: unknown; xid?: unknown } | null;
-  return { isNew: idsOf(answer?.ids, ids), backend: backendOf(answer) };
+  const answer = await insert(tx, consumerName, events);
+  return { isNew: idsOf(answer.ids, ids), backend: backendOf(answer) };
+}
+
+interface InsertAnswer {
+  readonly inTransaction?: unknown;
+  readonly ids?: unknown;
+  readonly pid?: unknown;
+  readonly xid?: unknown;
+}
+
+/**
+ * A row that is committed before the handler's writes would be their loss, so the statement writes only inside a
+ * transaction: one that has written before has an id, which a statement on its own does not have when its condition is
+ * evaluated; and a local setting outlives the statement that makes it only inside a transaction.
+ */
+async function insert(
+  tx: ConsumerTransaction,
+  consumerName: string,
+  events: readonly ReceivedEvent[],
+): Promise<InsertAnswer> {
+  const insertOnce = async () => (await ask(tx, insertSql, insertValues(consumerName, events))) as InsertAnswer;
+  const first = await insertOnce();
+  if (first?.inTransaction === true) return first;
+  await run(tx, `SELECT set_config('idempotent_consumer.in_transaction', '1', true)`);
+  const second = await insertOnce();
+  if (second?.inTransaction === true) return second;
+  throw notInTransaction('this is none, or it is over');
 }
 
 /** Two columns for `json_build_object`: pid and transaction id of the connection. */
@@ -91,15 +108,20 @@ export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | unde
 }
 
 /** In key order, so that two transactions with the same events wait for each other instead of deadlocking. */
-const insertSql = (answer: string): string => `
-    WITH inserted AS (
+const insertSql = `
+    WITH here AS MATERIALIZED (
+      SELECT pg_current_xact_id_if_assigned() IS NOT NULL
+        OR coalesce(current_setting('idempotent_consumer.in_transaction', true), '') = '1' AS in_transaction
+    ), inserted AS (
       INSERT INTO processed_events (event_id, worker_id, topic, "partition", "offset")
       SELECT e.event_id, $1, e.topic, e."partition", e."offset"
       FROM unnest($2::text[], $3::text[], $4::int[], $5::bigint[]) AS e (event_id, topic, "partition", "offset")
+      WHERE (SELECT in_transaction FROM here)
       ORDER BY e.event_id COLLATE "C"
       ON CONFLICT (event_id, worker_id) DO NOTHING
       RETURNING event_id
-    ) SELECT (${answer} FROM inserted)::text AS answer`;
+    ) SELECT json_build_object('ids', (SELECT coalesce(json_agg(event_id), '[]') FROM inserted),
+        'inTransaction', (SELECT in_transaction FROM here), ${backendSql})::text AS answer`;
 
 const insertValues = (consumerName: string, events: readonly ReceivedEvent[]): unknown[] => [
   consumerName,

@@ -18,14 +18,14 @@ describe('Test 2: Idempotency', () => {
     const topic = await createTestTopic('again');
     const name = uniqueName('again');
     await produce(topic, [countRecord('e1', name), countRecord('e1', name), countRecord('e2', name)]);
-    const { consumer, groupId, workerId } = await startConsumer({ topic });
+    const { consumer, groupId, consumerName } = await startConsumer({ topic });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(3);
     await produce(topic, [countRecord('e1', name), countRecord('e2', name)]);
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(5);
 
     expect(await db().counted(name)).toBe(2);
     expect(consumer.counts()).toMatchObject({ handled: 2, duplicates: 3, deadLetters: 0 });
-    expect(await db().inboxRows(workerId)).toMatchObject([
+    expect(await db().inboxRows(consumerName)).toMatchObject([
       { event_id: 'e1', topic, partition: 0 },
       { event_id: 'e2', topic, partition: 0, offset: '2' },
     ]);
@@ -33,15 +33,15 @@ describe('Test 2: Idempotency', () => {
 
   it('the same events given to two consumers of one worker at the same time have one effect each', async () => {
     const topic = await createTestTopic('twice', { partitions: 2 });
-    const workerId = uniqueName('worker');
-    const names = Array.from({ length: 40 }, (_, i) => `${workerId}-${i}`);
+    const consumerName = uniqueName('worker');
+    const names = Array.from({ length: 40 }, (_, i) => `${consumerName}-${i}`);
     const records = names.map((name) => countRecord(`id-${name}`, name));
     await produce(topic, records, 0);
     await produce(topic, records.toReversed(), 1);
     // In groups of their own each is given every record, and with two partitions each of them twice.
     const consumers = await Promise.all([
-      startConsumer({ topic, workerId, chunkSizeMax: 7 }),
-      startConsumer({ topic, workerId, chunkSizeMax: 5 }),
+      startConsumer({ topic, consumerName, source: { chunkSizeMax: 7 } }),
+      startConsumer({ topic, consumerName, source: { chunkSizeMax: 5 } }),
     ]);
     for (const { groupId } of consumers) {
       await expect.poll(() => committedOffset(groupId, topic, 0), soon).toBe(40);
@@ -61,7 +61,7 @@ describe('Test 2: Idempotency', () => {
     await produce(topic, [countRecord('r1', name), countRecord('r2', name)]);
     const first = await startConsumer({ topic });
     await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(2);
-    const second = await startConsumer({ topic, workerId: first.workerId });
+    const second = await startConsumer({ topic, consumerName: first.consumerName });
     await expect.poll(() => committedOffset(second.groupId, topic), soon).toBe(2);
     expect(await db().counted(name)).toBe(2);
     expect(second.consumer.counts()).toMatchObject({ handled: 0, duplicates: 2 });
@@ -72,10 +72,10 @@ describe('Test 2: Idempotency', () => {
     const name = uniqueName('skipped');
     const other = { key: name, value: '{}', headers: { type: 'other', id: 's0' } };
     await produce(topic, [other, countRecord('s1', name), other]);
-    const { consumer, groupId, workerId } = await startConsumer({ topic });
+    const { consumer, groupId, consumerName } = await startConsumer({ topic });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(3);
     expect(consumer.counts()).toMatchObject({ handled: 1, skipped: 2 });
-    expect(await db().inboxRows(workerId)).toMatchObject([{ event_id: 's1' }]);
-    expect(await db().deadLetters(workerId)).toEqual([]);
+    expect(await db().inboxRows(consumerName)).toMatchObject([{ event_id: 's1' }]);
+    expect(await db().deadLetters(consumerName)).toEqual([]);
   });
 });

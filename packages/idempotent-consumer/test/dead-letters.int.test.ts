@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
 import { addDeadLetter, type DeadLetter } from '../src/index.ts';
 import {
+  type CountEvent,
   committedOffset,
   countAll,
   countRecord,
@@ -31,10 +32,10 @@ describe('Test 6: Dead letters', () => {
       countRecord('p2', name),
     ]);
     const first = await startConsumer({ topic });
-    const { workerId } = first;
+    const { consumerName } = first;
     await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(5);
-    const stored = await db().deadLetters(workerId);
-    const common = { worker_id: workerId, topic, partition: 0, payload: null, attempts: 1, state: 'DEAD' };
+    const stored = await db().deadLetters(consumerName);
+    const common = { worker_id: consumerName, topic, partition: 0, payload: null, attempts: 1, state: 'DEAD' };
     expect(stored).toMatchObject([
       {
         ...common,
@@ -70,11 +71,11 @@ describe('Test 6: Dead letters', () => {
 
     // Everything delivered again changes nothing, not even a row that somebody has dealt with.
     await db().pool.query(`UPDATE dead_letter_events SET state = 'DISCARDED' WHERE worker_id = $1`, [
-      workerId,
+      consumerName,
     ]);
-    const second = await startConsumer({ topic, workerId });
+    const second = await startConsumer({ topic, consumerName });
     await expect.poll(() => committedOffset(second.groupId, topic), soon).toBe(5);
-    expect(await db().deadLetters(workerId)).toEqual(stored.map((row) => ({ ...row, state: 'DISCARDED' })));
+    expect(await db().deadLetters(consumerName)).toEqual(stored.map((row) => ({ ...row, state: 'DISCARDED' })));
     expect(second.consumer.counts()).toMatchObject({ handled: 0, duplicates: 2, deadLetters: 0 });
   });
 
@@ -86,7 +87,7 @@ describe('Test 6: Dead letters', () => {
       countRecord('x'.repeat(300), name),
       countRecord('ok', name),
     ]);
-    const { groupId, workerId } = await startConsumer({
+    const { groupId, consumerName } = await startConsumer({
       topic,
       decode: ({ headers }) => {
         const id = String(headers.id);
@@ -95,8 +96,8 @@ describe('Test 6: Dead letters', () => {
       },
     });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(3);
-    expect(await db().deadLetters(workerId)).toMatchObject([
-      { offset: '0', reason: 'decode failed: surprise \\0' },
+    expect(await db().deadLetters(consumerName)).toMatchObject([
+      { offset: '0', reason: 'decode failed: Error: surprise \\0' },
       { offset: '1', event_id: null, reason: 'event id is longer than 256 characters' },
     ]);
     expect(await db().counted(name)).toBe(1);
@@ -145,19 +146,18 @@ describe('Test 6: Dead letters', () => {
         countRecord(`${name}-2`, name),
         countRecord(`${name}-3`, name),
       ]);
-      const handle = async (tx: Tx, events: readonly { id: string; name: string }[]) => {
-        for (const event of events) {
-          await countAll(tx, [event]);
-          if (event.name === bad) await fail(tx);
-        }
+      const handle = async (tx: Tx, event: CountEvent) => {
+        await countAll(tx, [event]);
+        if (event.name === bad) await fail(tx);
       };
-      const first = await startConsumer({ topic, handle });
-      const { workerId } = first;
+      const retry = { attemptsMax: 1 };
+      const first = await startConsumer({ topic, handle, retry });
+      const { consumerName } = first;
       await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(4);
 
       expect(await db().counted(name)).toBe(3);
       expect(await db().counted(bad)).toBe(0);
-      expect(await db().deadLetters(workerId)).toMatchObject([
+      expect(await db().deadLetters(consumerName)).toMatchObject([
         {
           event_id: bad,
           topic,
@@ -175,7 +175,7 @@ describe('Test 6: Dead letters', () => {
       });
 
       // It was taken over, into the dead letters: its record does not come back to the handler.
-      const second = await startConsumer({ topic, workerId, handle });
+      const second = await startConsumer({ topic, consumerName, handle, retry });
       await expect.poll(() => committedOffset(second.groupId, topic), soon).toBe(4);
       expect(await db().counted(name)).toBe(3);
       expect(second.consumer.counts()).toMatchObject({ handled: 0, duplicates: 4, deadLetters: 0 });
@@ -187,29 +187,29 @@ describe('Test 6: Dead letters', () => {
     await produce(topic, [{ key: null, value: 'x', headers: {} }]);
     const told: DeadLetter[] = [];
     const deadLetterSink = {
-      add: async (tx: Tx, letter: DeadLetter) => {
-        told.push(letter);
+      add: async (tx: Tx, letters: readonly DeadLetter[]) => {
+        told.push(...letters);
         await countAll(tx, [{ id: 'sink', name: topic }]);
         if (told.length === 1) throw new Error('sink is not ready');
       },
     };
-    const { consumer, logger, groupId, workerId } = await startConsumer({
+    const { consumer, logger, groupId, consumerName } = await startConsumer({
       topic,
       deps: { deadLetterSink },
     });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(1);
     expect(await db().counted(topic)).toBe(1);
-    expect(await db().deadLetters(workerId)).toHaveLength(1);
+    expect(await db().deadLetters(consumerName)).toHaveLength(1);
     expect(told).toMatchObject([{ offset: '0' }, { offset: '0', topic, reason: 'header type is missing' }]);
     expect(consumer.counts().retries).toBe(1);
     expect(logger.entries.map((entry) => entry.level)).toContain('error');
   });
 
   it('addDeadLetter: another failure of the same record, or of the same round, is DEAD again in its row', async () => {
-    const workerId = uniqueName('executor');
+    const consumerName = uniqueName('executor');
     const record: DeadLetter = {
       eventId: 'e',
-      workerId,
+      consumerName,
       topic: 't',
       partition: 3,
       offset: '9007199254740993',
@@ -229,14 +229,14 @@ describe('Test 6: Dead letters', () => {
       payload: { name: 'a\u0000', 'b\ud800': [1] },
     };
     const add = (letter: DeadLetter) => db().transaction((tx) => addDeadLetter(tx, letter));
-    expect(await add(record)).toEqual({ isNew: true });
-    expect(await add(round)).toEqual({ isNew: true });
-    await db().pool.query(`UPDATE dead_letter_events SET state = 'DUE' WHERE worker_id = $1`, [workerId]);
-    expect(await add({ ...record, reason: 'second', attempts: 4 })).toEqual({ isNew: false });
-    expect(await add({ ...round, reason: 'second' })).toEqual({ isNew: false });
-    expect(await add({ ...round, round: 2 })).toEqual({ isNew: true });
+    expect(await add(record)).toMatchObject({ isNew: true });
+    expect(await add(round)).toMatchObject({ isNew: true });
+    await db().pool.query(`UPDATE dead_letter_events SET state = 'DUE' WHERE worker_id = $1`, [consumerName]);
+    expect(await add({ ...record, reason: 'second', attempts: 4 })).toMatchObject({ isNew: false });
+    expect(await add({ ...round, reason: 'second' })).toMatchObject({ isNew: false });
+    expect(await add({ ...round, round: 2 })).toMatchObject({ isNew: true });
 
-    expect(await db().deadLetters(workerId)).toMatchObject([
+    expect(await db().deadLetters(consumerName)).toMatchObject([
       { offset: '9007199254740993', state: 'DEAD', reason: 'second', attempts: 4, event_id: 'e' },
       { offset: null, round: 1, state: 'DEAD', reason: 'second', payload: { name: 'a\\0', 'b\ufffd': [1] } },
       { offset: null, round: 2, state: 'DEAD', reason: 'first' },

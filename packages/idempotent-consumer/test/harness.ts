@@ -6,6 +6,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { type Consumer, type ConsumerOptions, createConsumer, type Logger } from '../src/index.ts';
 import { consumerMigratorSettings } from '../src/migrations.ts';
+import { type KafkajsSourceOptions, kafkajsSource } from '../src/kafkajs.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 async function migrate(url: string): Promise<void> {
@@ -33,9 +34,9 @@ export interface TestDb {
   /** How often `name` was counted. */
   counted(name: string): Promise<number>;
   inboxRows(
-    workerId: string,
+    consumerName: string,
   ): Promise<{ event_id: string; topic: string; partition: number; offset: string }[]>;
-  deadLetters(workerId: string): Promise<Record<string, unknown>[]>;
+  deadLetters(consumerName: string): Promise<Record<string, unknown>[]>;
 }
 
 /** Opens a database; `connectionsMax` connections for the code under test, and `pool` beside them for looking. */
@@ -56,10 +57,10 @@ export function openDb(url: string): TestDb & { close(): Promise<void> } {
     db,
     scheduled: (name) => rows('SELECT * FROM scheduled_events WHERE worker_id = $1 ORDER BY seq', name),
     counted: async (name) => (await rows('SELECT n FROM counters WHERE name = $1', name))[0]?.n ?? 0,
-    inboxRows: (workerId) =>
-      rows('SELECT * FROM processed_events WHERE worker_id = $1 ORDER BY "offset"', workerId),
-    deadLetters: (workerId) =>
-      rows('SELECT * FROM dead_letter_events WHERE worker_id = $1 ORDER BY "offset"', workerId),
+    inboxRows: (consumerName) =>
+      rows('SELECT * FROM processed_events WHERE worker_id = $1 ORDER BY "offset"', consumerName),
+    deadLetters: (consumerName) =>
+      rows('SELECT * FROM dead_letter_events WHERE worker_id = $1 ORDER BY "offset"', consumerName),
     close: async () => {
       await db.destroy();
       await pool.end();
@@ -129,37 +130,43 @@ export function recordingLogger(): Logger & { entries: LogEntry[] } {
 
 export type TestConsumerOptions = Partial<ConsumerOptions<CountEvent, Tx>> & {
   topic: string;
+  groupId?: string;
+  source?: Partial<KafkajsSourceOptions>;
+  kafka?: Kafka;
   deps?: Partial<Parameters<typeof createConsumer<CountEvent, Tx>>[0]>;
 };
 
-/** Starts consumers with short time-outs and stops them after each test. */
+/** Starts consumers on kafkajs, with short time-outs, and stops them after each test. */
 export function useConsumers(db: () => TestDb) {
   const running: Consumer[] = [];
   afterEach(async () => {
     await Promise.all(running.splice(0).map((consumer) => consumer.stop()));
   });
-  return async ({ topic, deps, ...options }: TestConsumerOptions) => {
+  return async ({ topic, deps, source, kafka = testKafka(), ...options }: TestConsumerOptions) => {
     const logger = recordingLogger();
-    const groupId = options.groupId ?? uniqueName('group');
-    const workerId = options.workerId ?? uniqueName('worker');
+    const { groupId = uniqueName('group'), ...consumerOptions } = options;
+    const consumerName = options.consumerName ?? uniqueName('consumer');
+    const membership = { sessionTimeoutMs: 2_000, rebalanceTimeoutMs: 5_000, ...source };
     const consumer = createConsumer<CountEvent, Tx>(
-      { kafka: testKafka(), transaction: db().transaction, logger, ...deps },
       {
-        topics: [topic],
+        source: kafkajsSource({ kafka }, { groupId, topics: [topic], ...membership }),
+        transaction: db().transaction,
+        logger,
+        ...deps,
+      },
+      {
         decode: decodeCount,
-        handle: countAll,
-        sessionTimeoutMs: 2_000,
-        rebalanceTimeoutMs: 5_000,
-        retryBaseMs: 50,
-        retryMaxMs: 200,
-        ...options,
-        groupId,
-        workerId,
+        ...(options.handle === undefined ? { handleBatch: countAll } : {}),
+        acceptRetryBaseMs: 50,
+        acceptRetryMaxMs: 200,
+        pollIntervalMs: 100,
+        ...consumerOptions,
+        consumerName,
       },
     );
     running.push(consumer);
     await consumer.start();
-    return { consumer, logger, groupId, workerId };
+    return { consumer, logger, groupId, consumerName };
   };
 }
 

@@ -25,6 +25,10 @@ async function membersOf(groupId: string): Promise<number> {
   }
 }
 
+const serverIsStarting = async (): Promise<never> => {
+  throw Object.assign(new Error('the server is starting up'), { code: '57P03' });
+};
+
 describe('a member of its group', () => {
   const db = useDatabase();
   const startConsumer = useConsumers(db);
@@ -40,8 +44,8 @@ describe('a member of its group', () => {
     const gate = Promise.withResolvers<void>();
     const { consumer, groupId } = await startConsumer({
       topic,
-      chunkSizeMax: 2,
-      handle: async (tx, events) => {
+      source: { chunkSizeMax: 2 },
+      handleBatch: async (tx, events) => {
         entered.resolve();
         await gate.promise;
         await countAll(tx, events);
@@ -64,18 +68,16 @@ describe('a member of its group', () => {
     await produce(topic, [countRecord('g1', name)]);
     const first = await startConsumer({
       topic,
-      retryBaseMs: 600_000,
-      retryMaxMs: 600_000,
-      handle: async () => {
-        throw Object.assign(new Error('the server is starting up'), { code: '57P03' });
-      },
+      acceptRetryBaseMs: 600_000,
+      acceptRetryMaxMs: 600_000,
+      deps: { transaction: serverIsStarting },
     });
     await expect.poll(() => first.consumer.counts().retries, soon).toBeGreaterThan(0);
     await first.consumer.stop();
     expect(await committedOffset(first.groupId, topic)).toBe(-1);
 
-    const { groupId, workerId } = first;
-    await startConsumer({ topic, groupId, workerId });
+    const { groupId, consumerName } = first;
+    await startConsumer({ topic, groupId, consumerName });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(1);
     expect(await db().counted(name)).toBe(1);
   });
@@ -84,7 +86,7 @@ describe('a member of its group', () => {
     const topic = await createTestTopic('move', { partitions: 4 });
     const name = uniqueName('move');
     const groupId = uniqueName('group');
-    const workerId = uniqueName('worker');
+    const consumerName = uniqueName('worker');
     const put = async (round: string) => {
       for (let partition = 0; partition < 4; partition++) {
         const records = Array.from({ length: 25 }, (_, i) => countRecord(`${round}-${partition}-${i}`, name));
@@ -92,11 +94,11 @@ describe('a member of its group', () => {
       }
     };
     await put('first');
-    const handle = async (tx: Tx, events: CountEvent[]) => {
+    const handleBatch = async (tx: Tx, events: CountEvent[]) => {
       await sql`SELECT pg_sleep(0.03)`.execute(tx);
       await countAll(tx, events);
     };
-    const started = { topic, groupId, workerId, chunkSizeMax: 5, handle };
+    const started = { topic, groupId, consumerName, source: { chunkSizeMax: 5 }, handleBatch };
     const first = await startConsumer(started);
     await expect.poll(() => first.consumer.counts().handled, soon).toBeGreaterThan(0);
     const second = await startConsumer(started);
@@ -130,8 +132,8 @@ describe('a member of its group', () => {
 
   it('refuses options that cannot work', async () => {
     const refused = { code: 'CONSUMER_OPTION_INVALID' };
-    await expect(startConsumer({ topic: 't', chunkSizeMax: 0 })).rejects.toMatchObject(refused);
-    await expect(startConsumer({ topic: 't', workerId: '' })).rejects.toMatchObject(refused);
-    await expect(startConsumer({ topic: 't', topics: [] })).rejects.toMatchObject(refused);
+    await expect(startConsumer({ topic: 't', source: { chunkSizeMax: 0 } })).rejects.toMatchObject(refused);
+    await expect(startConsumer({ topic: 't', consumerName: '' })).rejects.toMatchObject(refused);
+    await expect(startConsumer({ topic: 't', source: { topics: [] } })).rejects.toMatchObject(refused);
   });
 });

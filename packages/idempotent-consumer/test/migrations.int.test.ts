@@ -1,16 +1,23 @@
-import { createTestDatabase, type TestDatabase, uniqueName } from '@orders/dev-stack/testing';
-import { Kysely, PostgresDialect } from 'kysely';
+import {
+  createTestDatabase,
+  type TestDatabase,
+  uniqueName,
+} from '@orders/dev-stack/testing';
+import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import { Migrator, type MigratorProps } from 'kysely/migration';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { processOnce } from '../src/index.ts';
+import { createConsumer, processOnce } from '../src/index.ts';
 import {
   consumerMigrationLockTable,
   consumerMigrations,
+  consumerMigrationTable,
   consumerMigratorSettings,
   consumerSql,
   createConsumerMigrations,
 } from '../src/migrations.ts';
+import { memorySource } from '../src/testing/memory-source.ts';
+import { soon } from './harness.ts';
 
 let database: TestDatabase;
 let pool: pg.Pool;
@@ -54,6 +61,11 @@ async function migrate(
   await db.destroy();
   if (error !== undefined) throw error;
   return results?.length;
+}
+
+function databaseIn(schema: string): Kysely<unknown> {
+  const ownPool = new pg.Pool({ connectionString: database.url, options: `-c search_path=${schema}` });
+  return new Kysely({ dialect: new PostgresDialect({ pool: ownPool }) });
 }
 
 it('each schema of a database is migrated by itself', async () => {
@@ -103,15 +115,60 @@ it('search_path is left as it was, and without a transaction nothing is done', a
 it('the inbox is the one of the search_path', async () => {
   const schema = uniqueName('own');
   await migrate(consumerMigratorSettings({ schema }));
-  const ownPool = new pg.Pool({ connectionString: database.url, options: `-c search_path=${schema}` });
-  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: ownPool }) });
+  const db = databaseIn(schema);
   const process = () =>
     db
       .transaction()
-      .execute((tx) => processOnce(tx, { workerId: 'billing', eventId: schema }, async () => 'done'));
+      .execute((tx) => processOnce(tx, { consumerName: 'billing', eventId: schema }, async () => 'done'));
   expect(await process()).toEqual({ outcome: 'processed', result: 'done' });
   expect(await process()).toEqual({ outcome: 'duplicate' });
   await db.destroy();
   const { rows } = await pool.query(`SELECT event_id FROM "${schema}".processed_events`);
   expect(rows).toEqual([{ event_id: schema }]);
+});
+
+it('what a Migrator set up by hand holds for applied is missed by the consumer at its start', async () => {
+  await migrate(consumerMigratorSettings({ schema: uniqueName('noted') }));
+  const schema = uniqueName('forgotten');
+  await pool.query(`CREATE SCHEMA "${schema}"`);
+  const byHand = {
+    provider: { getMigrations: async () => ({ ...createConsumerMigrations({ schema }) }) },
+    migrationTableName: consumerMigrationTable,
+    migrationLockTableName: consumerMigrationLockTable,
+  };
+  await migrate(consumerMigratorSettings({ schema: 'public' }));
+  expect(await migrate(byHand)).toBe(0);
+  const db = databaseIn(schema);
+  const consumer = createConsumer(
+    { source: memorySource(), transaction: (work) => db.transaction().execute(work) },
+    {
+      consumerName: 'billing',
+      decode: () => ({ kind: 'skip' }),
+      handle: async (_tx: Transaction<unknown>) => undefined,
+    },
+  );
+  await expect(consumer.start()).rejects.toMatchObject({
+    code: 'CONSUMER_NOT_MIGRATED',
+    message: expect.stringMatching(/^relation "processed_events" does not exist; apply the migrations/),
+  });
+  expect(consumer.isHealthy()).toBe(false);
+  await consumer.stop();
+  await db.destroy();
+});
+
+it('a database that is away keeps no consumer from starting', async () => {
+  const away = async () => {
+    throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  };
+  const consumer = createConsumer(
+    { source: memorySource(), transaction: away },
+    {
+      consumerName: 'billing',
+      decode: () => ({ kind: 'skip' }),
+      handle: async (_tx: Transaction<unknown>) => undefined,
+    },
+  );
+  await consumer.start();
+  await expect.poll(() => consumer.isHealthy(), soon).toBe(true);
+  await consumer.stop();
 });

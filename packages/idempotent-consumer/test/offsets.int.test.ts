@@ -19,7 +19,8 @@ import {
 } from './harness.ts';
 import type { VictimOptions } from './victim.ts';
 
-const serializationFailure = () => Object.assign(new Error('could not serialize access'), { code: '40001' });
+const serverIsStarting = () =>
+  Object.assign(new Error('the server is starting up'), { code: '57P03' });
 
 describe('accept, then resolve', () => {
   const db = useDatabase();
@@ -30,16 +31,18 @@ describe('accept, then resolve', () => {
     const name = uniqueName('behind');
     await produce(topic, [countRecord('b1', name), countRecord('b2', name)]);
     let isHealed = false;
-    const { consumer, logger, groupId, workerId } = await startConsumer({
+    const { consumer, logger, groupId, consumerName } = await startConsumer({
       topic,
-      handle: async (tx, events) => {
-        await countAll(tx, events);
-        if (!isHealed) throw serializationFailure();
+      deps: {
+        transaction: async (work) => {
+          if (!isHealed) throw serverIsStarting();
+          return db().transaction(work);
+        },
       },
     });
     await expect.poll(() => consumer.counts().retries, soon).toBeGreaterThan(2);
     expect(await committedOffset(groupId, topic)).toBe(-1);
-    expect(await db().inboxRows(workerId)).toEqual([]);
+    expect(await db().inboxRows(consumerName)).toEqual([]);
     expect(consumer.isHealthy()).toBe(true);
     await expect.poll(() => consumer.counts().retries, soon).toBeGreaterThan(10);
 
@@ -47,12 +50,12 @@ describe('accept, then resolve', () => {
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(2);
     expect(await db().counted(name)).toBe(2);
     expect(consumer.counts()).toMatchObject({ handled: 2, duplicates: 0, deadLetters: 0 });
-    const warnings = logger.entries.filter((entry) => entry.level === 'warn');
+    const warnings = logger.entries.filter(({ fields }) => 'firstOffset' in fields);
     expect(warnings[0]).toMatchObject({
       message: 'chunk not accepted for now, trying again',
       fields: { topic, partition: 0, firstOffset: '0', records: 2, attempt: 1 },
     });
-    const errors = logger.entries.filter((entry) => entry.level === 'error');
+    const errors = logger.entries.filter(({ level, fields }) => level === 'error' && 'firstOffset' in fields);
     expect(errors[0]).toMatchObject({
       message: 'chunk not accepted for long, its partition waits; trying again',
       fields: { topic, attempt: 10 },
@@ -68,7 +71,7 @@ describe('accept, then resolve', () => {
     const { killAt } = expected;
     const topic = await createTestTopic('killed');
     const name = uniqueName('killed');
-    const ids = { topic, groupId: uniqueName('group'), workerId: uniqueName('worker') };
+    const ids = { topic, groupId: uniqueName('group'), consumerName: uniqueName('worker') };
     await produce(topic, [countRecord('k1', name), countRecord('k2', name)]);
 
     const options: VictimOptions = {
@@ -83,7 +86,7 @@ describe('accept, then resolve', () => {
     ]);
     const [reached, [, signal]] = await Promise.all([text(victim.stdout), once(victim, 'exit')]);
     expect({ reached, signal }).toEqual({ reached: killAt, signal: 'SIGKILL' });
-    expect(await db().inboxRows(ids.workerId)).toHaveLength(expected.inbox);
+    expect(await db().inboxRows(ids.consumerName)).toHaveLength(expected.inbox);
     expect(await committedOffset(ids.groupId, topic)).toBe(expected.committed);
 
     const { consumer } = await startConsumer(ids);
@@ -99,14 +102,12 @@ describe('accept, then resolve', () => {
     await produce(topic, [countRecord('t1', name), countRecord('t2', name)]);
     const noise: string[] = [];
     let calls = 0;
-    const { consumer, groupId, workerId } = await startConsumer({
+    const { consumer, groupId, consumerName } = await startConsumer({
       topic,
-      deps: {
-        kafka: testKafka((level, message) => {
-          if (level <= logLevel.WARN) noise.push(message);
-        }),
-      },
-      handle: async (tx, events) => {
+      kafka: testKafka((level, message) => {
+        if (level <= logLevel.WARN) noise.push(message);
+      }),
+      handleBatch: async (tx, events) => {
         await countAll(tx, events);
         if (++calls > 1) return;
         const { rows } = await sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`.execute(tx);
@@ -116,7 +117,7 @@ describe('accept, then resolve', () => {
     });
     await expect.poll(() => committedOffset(groupId, topic), soon).toBe(2);
     expect(await db().counted(name)).toBe(2);
-    expect(await db().deadLetters(workerId)).toEqual([]);
+    expect(await db().deadLetters(consumerName)).toEqual([]);
     expect(consumer.counts()).toMatchObject({ handled: 2, retries: 1 });
     expect(noise).toEqual([]);
   });
@@ -130,18 +131,22 @@ describe('accept, then resolve', () => {
     let failUntilMs = 0;
     const { groupId } = await startConsumer({
       topic,
-      sessionTimeoutMs,
+      source: { sessionTimeoutMs },
+      kafka: testKafka((_, message) => {
+        if (message.includes('joined')) joins.push(message);
+      }),
       deps: {
-        kafka: testKafka((_, message) => {
-          if (message.includes('joined')) joins.push(message);
-        }),
+        transaction: async (work) => {
+          if (Date.now() < failUntilMs) throw serverIsStarting();
+          return db().transaction(work);
+        },
       },
-      handle: async (tx, events) => {
+      handleBatch: async (tx, events) => {
         if (failUntilMs === 0) {
           await sql`SELECT pg_sleep(${(1.5 * sessionTimeoutMs) / 1000})`.execute(tx);
           failUntilMs = Date.now() + 1.5 * sessionTimeoutMs;
+          throw new Error('once more');
         }
-        if (Date.now() < failUntilMs) throw serializationFailure();
         await countAll(tx, events);
       },
     });

@@ -14,8 +14,9 @@ const installTimeoutMs = 180_000;
 const importer = `
 import { createConsumer, isTransient, processOnce, type Consumer } from '@orders/idempotent-consumer';
 import { createKafkajsSource } from '@orders/idempotent-consumer/kafkajs';
-import { consumerMigrations } from '@orders/idempotent-consumer/migrations';
+import { consumerMigratorSettings, consumerSql } from '@orders/idempotent-consumer/migrations';
 import { Kafka } from 'kafkajs';
+import { Migrator } from 'kysely/migration';
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, type Transaction } from 'kysely';
 
 interface Database {
@@ -50,7 +51,8 @@ console.log(JSON.stringify({
   healthy: consumer.isHealthy(),
   transient: isTransient({ code: '40001' }),
   functions: [processOnce, createKafkajsSource].map((one) => typeof one),
-  migrations: Object.keys(consumerMigrations).length > 0,
+  migrator: new Migrator({ db, ...consumerMigratorSettings({ schema: 'public' }) }) instanceof Migrator,
+  script: consumerSql().startsWith('BEGIN'),
 }));
 `;
 const tsconfig = {
@@ -157,6 +159,7 @@ it('compiles strictly and runs outside the workspace', { timeout: installTimeout
     healthy: false,
     transient: true,
     functions: ['function', 'function'],
-    migrations: true,
+    migrator: true,
+    script: true,
   });
 });

@@ -7,7 +7,7 @@ describe('Test 2: Idempotency', () => {
   const db = useDatabase();
   const once = (eventId: string, name: string) =>
     db().transaction((tx) =>
-      processOnce(tx, { workerId: 'w', eventId }, () => countUp(tx, { id: eventId, name })),
+      processOnce(tx, { consumerName: 'w', eventId }, () => countUp(tx, { id: eventId, name })),
     );
 
   it('processOnce runs the handler for the first of several deliveries and tells the others apart', async () => {
@@ -21,8 +21,8 @@ describe('Test 2: Idempotency', () => {
   });
 
   it('processOnce hands on the result, and another worker has an inbox of its own', async () => {
-    const run = (workerId: string) =>
-      db().transaction((tx) => processOnce(tx, { workerId, eventId: 'shared' }, async () => workerId));
+    const run = (consumerName: string) =>
+      db().transaction((tx) => processOnce(tx, { consumerName, eventId: 'shared' }, async () => consumerName));
     expect(await run('a')).toEqual({ outcome: 'processed', result: 'a' });
     expect(await run('b')).toEqual({ outcome: 'processed', result: 'b' });
   });
@@ -35,7 +35,7 @@ describe('Test 2: Idempotency', () => {
 
   it('an event whose handler fails is not remembered, and its next delivery is processed', async () => {
     const failing = db().transaction((tx) =>
-      processOnce(tx, { workerId: 'w', eventId: 'failing' }, async () => {
+      processOnce(tx, { consumerName: 'w', eventId: 'failing' }, async () => {
         await countUp(tx, { id: 'failing', name: 'failing' });
         throw new Error('no');
       }),
@@ -75,7 +75,25 @@ describe('Test 2: Idempotency', () => {
     const pool = { isTransaction: false } as unknown as Kysely<unknown>;
     expect(pool).not.toBeInstanceOf(Kysely);
     // @ts-expect-error a Kysely instance is not a transaction
-    const attempt = processOnce(pool, { workerId: 'w', eventId: 'e' }, async () => undefined);
+    const attempt = processOnce(pool, { consumerName: 'w', eventId: 'e' }, async () => undefined);
+    await expect(attempt).rejects.toMatchObject({ code: 'CONSUMER_NOT_IN_TRANSACTION' });
+  });
+
+  it('a plain pg client is a transaction between BEGIN and COMMIT only; outside nothing is written', async () => {
+    const client = await db().pool.connect();
+    const process = () => processOnce(client, { consumerName: 'pg', eventId: 'plain' }, async () => 'done');
+    await expect(process()).rejects.toMatchObject({ code: 'CONSUMER_NOT_IN_TRANSACTION' });
+    await expect(process()).rejects.toMatchObject({ code: 'CONSUMER_NOT_IN_TRANSACTION' });
+    await client.query('BEGIN');
+    expect(await process()).toEqual({ outcome: 'processed', result: 'done' });
+    expect(await process()).toEqual({ outcome: 'duplicate' });
+    await client.query('COMMIT');
+    await client.query('BEGIN');
+    expect(await process()).toEqual({ outcome: 'duplicate' });
+    await client.query('COMMIT');
+    client.release();
+    // @ts-expect-error a pool is not a transaction
+    const attempt = processOnce(db().pool, { consumerName: 'pg', eventId: 'pool' }, async () => undefined);
     await expect(attempt).rejects.toMatchObject({ code: 'CONSUMER_NOT_IN_TRANSACTION' });
   });
 });

@@ -4,6 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { createConsumer } from '../src/index.ts';
+import { kafkajsSource } from '../src/kafkajs.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 export interface VictimOptions {
@@ -12,7 +13,7 @@ export interface VictimOptions {
   databaseUrl: string;
   topic: string;
   groupId: string;
-  workerId: string;
+  consumerName: string;
 }
 
 const options: VictimOptions = JSON.parse(process.argv[2] as string);
@@ -23,7 +24,10 @@ const db = new Kysely<any>({
 
 const consumer = createConsumer<CountEvent, Tx>(
   {
-    kafka: new Kafka({ brokers: options.brokers, logLevel: logLevel.NOTHING }),
+    source: kafkajsSource(
+      { kafka: new Kafka({ brokers: options.brokers, logLevel: logLevel.NOTHING }) },
+      { groupId: options.groupId, topics: [options.topic], sessionTimeoutMs: 1_000 },
+    ),
     transaction: (work) => db.transaction().execute(work),
     crashPoint: (point) => {
       if (point !== options.killAt) return;
@@ -32,12 +36,9 @@ const consumer = createConsumer<CountEvent, Tx>(
     },
   },
   {
-    groupId: options.groupId,
-    workerId: options.workerId,
-    topics: [options.topic],
+    consumerName: options.consumerName,
     decode: decodeCount,
-    handle: countAll,
-    sessionTimeoutMs: 1_000,
+    handleBatch: countAll,
   },
 );
 await consumer.start();

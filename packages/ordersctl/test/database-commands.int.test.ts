@@ -1,5 +1,6 @@
 import { createDatabase, findApiKey, migrateAll } from '@orders/db';
 import { createTestDatabase } from '@orders/dev-stack/testing';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ordersctl } from './ordersctl.ts';
 
@@ -34,6 +35,32 @@ describe('a new database', () => {
     const applied = runs.map((run) => run.json().applied as { set: string; migration: string }[]);
     expect(applied.filter((one) => one.length === 0)).toHaveLength(1);
     expect(applied.flat()).toContainEqual({ set: 'product', migration: '0001-orders-and-payments' });
+  });
+});
+
+describe('a second schema of a database', () => {
+  const { create, drop, env } = useDatabase('orders', migrateAll);
+  beforeAll(create);
+  afterAll(drop);
+
+  it('is migrated by itself, and then has keys of its own', async () => {
+    const client = new pg.Client({ connectionString: env().DATABASE_URL });
+    await client.connect();
+    await client.query('CREATE SCHEMA second');
+    const url = new URL(env().DATABASE_URL);
+    url.searchParams.set('options', '-c search_path=second,public');
+    const there = { DATABASE_URL: url.href };
+    const before = await ordersctl(keysCreate, there);
+    expect([before.status, before.err]).toEqual([1, expect.stringContaining('(schema second)')]);
+    const migrated = await ordersctl(['migrate', '--json'], there);
+    const sets = (migrated.json().applied as { set: string }[]).map((one) => one.set);
+    expect(new Set(sets)).toEqual(new Set(['outbox', 'consumer', 'product']));
+    expect((await ordersctl(keysCreate, there)).status).toBe(0);
+    const { rows } = await client.query(
+      `SELECT (SELECT count(*) FROM second.api_keys)::int AS here, (SELECT count(*) FROM public.api_keys)::int AS elsewhere`,
+    );
+    await client.end();
+    expect(rows).toEqual([{ here: 1, elsewhere: 0 }]);
   });
 });
 

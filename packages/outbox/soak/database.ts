@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import pg from 'pg';
-import { outboxMigrationLockTable, outboxMigrations, outboxMigrationTable } from '../src/migrations.ts';
+import { outboxMigratorSettings } from '../src/migrations.ts';
 
 /** A migrated database of one run's own. */
 export interface RunDatabase {
@@ -32,9 +32,7 @@ export async function createRunDatabase(adminUrl: string): Promise<RunDatabase> 
 async function migrate(pool: pg.Pool): Promise<void> {
   const migrator = new Migrator({
     db: new Kysely({ dialect: new PostgresDialect({ pool }) }),
-    provider: { getMigrations: async () => ({ ...outboxMigrations }) },
-    migrationTableName: outboxMigrationTable,
-    migrationLockTableName: outboxMigrationLockTable,
+    ...outboxMigratorSettings({ schema: 'public' }),
   });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;

@@ -23,6 +23,14 @@ export interface OutboxMigrationOptions {
   readonly schema?: string;
 }
 
+/** What Kysely's `new Migrator({ db, … })` needs besides the database. */
+export interface OutboxMigratorSettings {
+  readonly provider: { getMigrations(): Promise<Record<string, OutboxMigration>> };
+  readonly migrationTableName: string;
+  readonly migrationLockTableName: string;
+  readonly migrationTableSchema: string;
+}
+
 /** Plain SQL, in the order of names; names never change, and what is released never changes. All are expanding. */
 const migrations: Readonly<Record<string, readonly string[]>> = {
   '0001-outbox': createOutboxTables,
@@ -33,7 +41,25 @@ const migrations: Readonly<Record<string, readonly string[]>> = {
   '0007-statements': addStatements,
 };
 
-/** Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default. */
+/**
+ * Everything a Kysely Migrator must be told, `new Migrator({ db, ...outboxMigratorSettings({ schema }) })`.
+ *
+ * The note of what has been applied lies beside the tables. Without `migrationTableSchema` Kysely takes a note that it
+ * finds in any schema of the database for this one, and applies nothing.
+ */
+export function outboxMigratorSettings(options: Required<OutboxMigrationOptions>): OutboxMigratorSettings {
+  return {
+    provider: { getMigrations: async () => ({ ...createOutboxMigrations(options) }) },
+    migrationTableName: outboxMigrationTable,
+    migrationLockTableName: outboxMigrationLockTable,
+    migrationTableSchema: options.schema,
+  };
+}
+
+/**
+ * Migrations of this package's tables, for a Kysely Migrator that works in transactions, as it does by default.
+ * {@link outboxMigratorSettings} has them together with what else such a Migrator needs.
+ */
 export function createOutboxMigrations(
   options: OutboxMigrationOptions = {},
 ): Readonly<Record<string, OutboxMigration>> {
@@ -76,7 +102,12 @@ function inSchema(schema: string | undefined, statements: readonly string[]): re
   const name = quoteIdentifier(schema);
   const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
   return [
-    `CREATE SCHEMA IF NOT EXISTS ${name}`,
+    // IF NOT EXISTS alone asks for the right to create schemas even where this one is there.
+    `DO $outbox$ BEGIN
+       IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = ${literal(schema)}) THEN
+         CREATE SCHEMA IF NOT EXISTS ${name};
+       END IF;
+     END $outbox$`,
     `SELECT set_config('outbox.search_path', current_setting('search_path'), true)`,
     `SELECT set_config('search_path', ${literal(name)}, true)`,
     `DO $outbox$ BEGIN

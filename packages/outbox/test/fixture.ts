@@ -7,7 +7,7 @@ import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import type { OutboxEvent } from '../src/index.ts';
 import { createOutbox } from '../src/index.ts';
-import { outboxMigrationLockTable, outboxMigrations, outboxMigrationTable } from '../src/migrations.ts';
+import { outboxMigratorSettings } from '../src/migrations.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: tests read tables without types
 export type AnyKysely = Kysely<any>;
@@ -54,9 +54,7 @@ export async function migrate(url: string): Promise<void> {
   const db = new Kysely({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url }) }) });
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => ({ ...outboxMigrations }) },
-    migrationTableName: outboxMigrationTable,
-    migrationLockTableName: outboxMigrationLockTable,
+    ...outboxMigratorSettings({ schema: 'public' }),
   });
   const { error } = await migrator.migrateToLatest();
   await db.destroy();

@@ -1,6 +1,6 @@
-import { createTestDatabase, type TestDatabase } from '@orders/dev-stack/testing';
+import { createTestDatabase, type TestDatabase, uniqueName } from '@orders/dev-stack/testing';
 import { Kysely, PostgresDialect } from 'kysely';
-import { Migrator } from 'kysely/migration';
+import { Migrator, type MigratorProps } from 'kysely/migration';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createOutbox, createRelay } from '../src/index.ts';
@@ -9,6 +9,7 @@ import {
   outboxMigrationLockTable,
   outboxMigrations,
   outboxMigrationTable,
+  outboxMigratorSettings,
   outboxSql,
 } from '../src/migrations.ts';
 import { createMemoryBroker } from '../src/testing.ts';
@@ -43,31 +44,29 @@ async function catalogOf(schema: string): Promise<string[]> {
   return lines.filter((line) => !line.includes(outboxMigrationLockTable)).toSorted();
 }
 
-async function migrate(migrations: typeof outboxMigrations, schema?: string) {
-  const db = new Kysely({
-    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: database.url }) }),
-  });
-  const { error, results } = await new Migrator({
-    db,
-    provider: { getMigrations: async () => ({ ...migrations }) },
-    migrationTableName: outboxMigrationTable,
-    migrationLockTableName: outboxMigrationLockTable,
-    ...(schema === undefined ? {} : { migrationTableSchema: schema }),
-  }).migrateToLatest();
+async function migrate(settings: Omit<MigratorProps, 'db'>, config: pg.PoolConfig = {}) {
+  const ownPool = new pg.Pool({ connectionString: database.url, ...config });
+  const db = new Kysely({ dialect: new PostgresDialect({ pool: ownPool }) });
+  const { error, results } = await new Migrator({ db, ...settings }).migrateToLatest();
   await db.destroy();
   return { error, applied: results?.length };
 }
 
+const all = { error: undefined, applied: Object.keys(outboxMigrations).length };
+const none = { error: undefined, applied: 0 };
+
+/** As one sets up a Migrator who knows only Kysely. */
+const byHand = (migrations: typeof outboxMigrations): Omit<MigratorProps, 'db'> => ({
+  provider: { getMigrations: async () => ({ ...migrations }) },
+  migrationTableName: outboxMigrationTable,
+  migrationLockTableName: outboxMigrationLockTable,
+});
+
 // In this order: the first needs a database without any of the tables, the last the tables of another.
 describe('the migrations', { shuffle: false }, () => {
   it('give the same tables by Kysely and as plain SQL, in any schema', async () => {
-    expect(await migrate(outboxMigrations)).toEqual({
-      error: undefined,
-      applied: Object.keys(outboxMigrations).length,
-    });
-    expect(
-      (await migrate(createOutboxMigrations({ schema: 'by_kysely' }), 'by_kysely')).error,
-    ).toBeUndefined();
+    expect(await migrate(byHand(outboxMigrations))).toEqual(all);
+    expect(await migrate(outboxMigratorSettings({ schema: 'by_kysely' }))).toEqual(all);
     await pool.query(outboxSql({ schema: 'by_sql' }));
     await pool.query(outboxSql({ schema: `quoted "'` }));
     const catalog = await catalogOf('by_sql');
@@ -79,11 +78,37 @@ describe('the migrations', { shuffle: false }, () => {
 
   it('that were applied as plain SQL are known to a Migrator', async () => {
     await pool.query(outboxSql({ schema: 'handed_over' }));
-    const { error, applied } = await migrate(
-      createOutboxMigrations({ schema: 'handed_over' }),
-      'handed_over',
-    );
-    expect({ error, applied }).toEqual({ error: undefined, applied: 0 });
+    expect(await migrate(outboxMigratorSettings({ schema: 'handed_over' }))).toEqual(none);
+  });
+
+  it('that were applied by a Migrator set up by hand are known to one with the settings', async () => {
+    expect(await migrate(outboxMigratorSettings({ schema: 'public' }))).toEqual(none);
+  });
+
+  it('are applied to each schema by itself', async () => {
+    const schemas = ['schema_a', 'schema_b', `"'`];
+    for (const schema of schemas) expect(await migrate(outboxMigratorSettings({ schema }))).toEqual(all);
+    for (const schema of schemas) expect(await migrate(outboxMigratorSettings({ schema }))).toEqual(none);
+    // What is behind the schema in search_path does not count either.
+    const options = '-c search_path=schema_c,public';
+    expect(await migrate(outboxMigratorSettings({ schema: 'schema_c' }), { options })).toEqual(all);
+    const catalog = await catalogOf('schema_a');
+    for (const schema of ['schema_b', 'schema_c']) expect(await catalogOf(schema)).toEqual(catalog);
+  });
+
+  it('that a Migrator set up by hand holds for applied are missed by the relay at its start', async () => {
+    expect(await migrate(byHand(createOutboxMigrations({ schema: 'forgotten' })))).toEqual(none);
+    const { publisher } = createMemoryBroker();
+    const relay = createRelay({ pool, publisher }, { schema: 'forgotten' });
+    await expect(relay.start()).rejects.toMatchObject({ code: 'OUTBOX_NOT_MIGRATED' });
+  });
+
+  it('need no right to create schemas where the schema is there', async () => {
+    const role = uniqueName('role');
+    await pool.query(`CREATE ROLE "${role}"; CREATE SCHEMA given AUTHORIZATION "${role}"`);
+    const settings = outboxMigratorSettings({ schema: 'given' });
+    expect(await migrate(settings, { options: `-c role=${role}` })).toEqual(all);
+    await pool.query(`DROP OWNED BY "${role}"; DROP ROLE "${role}"`);
   });
 
   it('leave search_path as it was, and refuse to work without a transaction', async () => {

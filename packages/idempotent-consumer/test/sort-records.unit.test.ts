@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { headersAsJson } from '../src/dead-letters.ts';
-import { type ConsumedRecord, type Decoded, eventIdProblem, sortRecords } from '../src/record.ts';
+import type { ConsumedRecord, Decoded } from '../src/record.ts';
+import { eventIdProblem, sortRecords } from '../src/sort-records.ts';
+import { headersAsJson } from '../src/stored-record.ts';
 
 const record = (offset: number): ConsumedRecord => ({
   topic: 't',
@@ -9,10 +10,11 @@ const record = (offset: number): ConsumedRecord => ({
   key: null,
   value: null,
   headers: {},
+  timestampMs: null,
 });
 
 describe('records of a chunk', () => {
-  it('are told apart in order; what cannot be an event is invalid and never an exception', () => {
+  it('are told apart in order; what cannot be an event is invalid and never an exception', async () => {
     const decoded: (() => Decoded<string>)[] = [
       () => ({ kind: 'event', id: 'a', event: 'A' }),
       () => ({ kind: 'skip' }),
@@ -25,7 +27,9 @@ describe('records of a chunk', () => {
       () => ({ kind: 'event', id: 'b', event: 'B' }),
     ];
     const records = decoded.map((_, offset) => record(offset));
-    const sorted = sortRecords(records, ({ offset }) => (decoded[Number(offset)] as () => Decoded<string>)());
+    const sorted = await sortRecords(records, {
+      decode: ({ offset }) => (decoded[Number(offset)] as () => Decoded<string>)(),
+    });
     expect(sorted.events.map(({ id, event, record: { offset } }) => [id, event, offset])).toEqual([
       ['a', 'A', '0'],
       ['b', 'B', '6'],
@@ -59,6 +63,7 @@ describe('headers as JSON', () => {
       nul: Buffer.from([0]),
       many: [Buffer.from('x'), 'y', Buffer.from([0xff])],
       absent: undefined,
+      none: null,
       ['__proto__']: 'safe',
     };
     expect(headersAsJson(headers)).toEqual({
@@ -68,6 +73,7 @@ describe('headers as JSON', () => {
       raw: { base64: '//4=' },
       nul: { base64: 'AA==' },
       many: ['x', 'y', { base64: '/w==' }],
+      none: null,
       ['__proto__']: 'safe',
     });
   });
