@@ -11,6 +11,7 @@ import { silentLogger } from './logger.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
+import { createRetention } from './retention.ts';
 import { createRetryExecutor, type Settled } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createSlots } from './slots.ts';
@@ -52,6 +53,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   const killSwitch = createKillSwitch(settings.killSwitch);
   const progress = createProgress();
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
+  const retention =
+    settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
   const stopping = new AbortController();
   let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
   let stoppedBy: ConsumerError | undefined;
@@ -187,6 +190,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       await assertMigrated(transaction);
       watching ??= watchControl();
       executor.start();
+      retention?.start();
       source.start({
         onChunk,
         logger,
@@ -199,6 +203,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       await source.stop();
       stopping.abort();
       await executor.stop();
+      await retention?.stop();
       await watching;
     },
     isHealthy: () =>

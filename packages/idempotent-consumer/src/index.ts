@@ -21,6 +21,7 @@ export type { Logger } from './logger.ts';
 export type { ConsumerDeps, ConsumerOptions } from './options.ts';
 export { insertProcessed, type ProcessOnceResult, processOnce } from './processed-events.ts';
 export type { ConsumedRecord, Decode, Decoded, HeaderValue, RecordHeaders } from './record.ts';
+export { deleteExpired, type RetentionDeps, type RetentionOptions, type RetentionPass } from './retention.ts';
 export type { Retry, Route, RoutedFailure, RouteError } from './routing.ts';
 export type { OnDeadLetter } from './scheduled-events.ts';
 export type { EventIdentity } from './sort-records.ts';

@@ -89,7 +89,8 @@ async function insert(
   consumerName: string,
   events: readonly ReceivedEvent[],
 ): Promise<InsertAnswer> {
-  const insertOnce = async () => (await ask(tx, insertSql, insertValues(consumerName, events))) as InsertAnswer;
+  const insertOnce = async () =>
+    (await ask(tx, insertSql, insertValues(consumerName, events))) as InsertAnswer;
   const first = await insertOnce();
   if (first?.inTransaction === true) return first;
   await run(tx, `SELECT set_config('idempotent_consumer.in_transaction', '1', true)`);
