@@ -36,7 +36,7 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
   api: {
     ...schemaFit,
     api_keys: ['SELECT'],
-    idempotency_keys: ['SELECT', 'INSERT'],
+    idempotency_keys: ['SELECT', 'INSERT', 'DELETE'],
     orders: ['SELECT', 'INSERT'],
     order_events: ['SELECT', 'INSERT'],
     outbox: ['INSERT'],
@@ -53,8 +53,8 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
     payment_attempts: ['SELECT', 'INSERT', 'UPDATE'],
     refunds: ['SELECT', 'INSERT'],
     audit_breaks: ['SELECT', 'INSERT', 'UPDATE'],
-    processed_events: ['SELECT', 'INSERT'],
-    dead_letter_events: ['SELECT', 'INSERT', 'UPDATE'],
+    processed_events: ['SELECT', 'INSERT', 'DELETE'],
+    dead_letter_events: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   },
 };
 
