@@ -1,3 +1,3 @@
 import { packageTests } from '@orders/dev-stack/vitest';
 
-export default packageTests();
+export default packageTests({ unitSetup: ['./test/helm-setup.ts'] });

@@ -1,8 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { type DatabaseHandle, inTransaction, type Tx } from '@orders/db';
-import { createOrderEventDecoder, type OrderCreatedEvent } from '@orders/events';
-import { createConsumer } from '@orders/idempotent-consumer';
+import { createOrderEventDecoder, deadLetterEvent, type OrderCreatedEvent } from '@orders/events';
+import { type BatchContext, createConsumer, type StoredDeadLetter } from '@orders/idempotent-consumer';
+import { kafkajsSource } from '@orders/idempotent-consumer/kafkajs';
 import type { OrderLifecycle } from '@orders/order-lifecycle';
+import type { Outbox } from '@orders/outbox';
 import { type Acceptance, acceptCreatedOrders } from '@orders/payments';
 import type { createKafka, Logger } from '@orders/service-runtime';
 
@@ -15,42 +16,56 @@ export function createOrderIntake(
     kafka: ReturnType<typeof createKafka>;
     db: DatabaseHandle['db'];
     lifecycle: OrderLifecycle;
+    outbox: Pick<Outbox, 'add'>;
     logger: Logger;
     crashPoint: (point: string) => void;
     afterCommit: () => void;
   },
   options: {
     topic: string;
-    workerId: string;
+    deadLettersTopic: string;
+    consumerName: string;
     groupId: string;
     sessionTimeoutMs: number;
     stopTimeoutMs: number;
+    handleTimeoutMs: number;
   },
 ) {
-  const { kafka, db, lifecycle, logger, crashPoint, afterCommit } = deps;
-  const { topic, ...consumerOptions } = options;
-  const stories = new AsyncLocalStorage<(() => void)[]>();
+  const { kafka, db, lifecycle, outbox, logger, crashPoint, afterCommit } = deps;
+  const { topic, deadLettersTopic, consumerName, handleTimeoutMs, ...membership } = options;
 
-  async function transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R> {
-    const story: (() => void)[] = [];
-    const result = await stories.run(story, () => inTransaction(db, work));
-    for (const tell of story) tell();
-    if (story.length > 0) afterCommit();
-    return result;
-  }
-
-  async function handle(tx: Tx, events: OrderCreatedEvent[]): Promise<void> {
+  async function handleBatch(tx: Tx, events: OrderCreatedEvent[], context: BatchContext): Promise<void> {
     const acceptance = await acceptCreatedOrders(tx, lifecycle, events);
-    stories.getStore()?.push(() => logAcceptance(logger, events, acceptance));
+    context.afterCommit(() => {
+      logAcceptance(logger, events, acceptance);
+      afterCommit();
+    });
   }
+
+  const deadLetterSink = {
+    async add(tx: Tx, deadLetters: readonly StoredDeadLetter[]): Promise<void> {
+      await outbox.add(
+        tx,
+        deadLetters.map((letter) => deadLetterEvent(letter, { topic: deadLettersTopic })),
+      );
+    },
+  };
 
   return createConsumer(
-    { kafka, transaction, logger, crashPoint },
     {
-      ...consumerOptions,
-      topics: [topic],
+      source: kafkajsSource({ kafka }, { ...membership, topics: [topic] }),
+      transaction: (work) => inTransaction(db, work),
+      deadLetterSink,
+      logger,
+      crashPoint,
+    },
+    {
+      consumerName,
       decode: createOrderEventDecoder({ types: ['order.created.v1'] }),
-      handle,
+      orderingKey: ({ data }) => data.orderId,
+      handleBatch,
+      handleTimeoutMs,
+      retention: {}, // 30 days, far beyond what the topic keeps
     },
   );
 }

@@ -14,7 +14,7 @@ import {
 import type { WorkerConfig } from './config.ts';
 import { createOrderIntake } from './order-intake.ts';
 
-/** In logs, in `pg_stat_activity`, as Kafka client id and as the inbox's worker id: never a pod's name. */
+/** In logs, in `pg_stat_activity`, as Kafka client id and as the inbox's consumer name: never a pod's name. */
 export const service = 'payment-worker';
 
 /**
@@ -33,6 +33,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
       kafka: createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, security, logger }),
       db: database.db,
       lifecycle,
+      outbox,
       logger: kafkaLogger(logger, security),
       crashPoint,
       afterCommit() {
@@ -42,10 +43,12 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
     },
     {
       topic: config.ORDERS_TOPIC,
-      workerId: service,
+      deadLettersTopic: config.DEAD_LETTERS_TOPIC,
+      consumerName: service,
       groupId: config.CONSUMER_GROUP,
       sessionTimeoutMs: config.KAFKA_SESSION_TIMEOUT_MS,
       stopTimeoutMs: Math.ceil(config.SHUTDOWN_TIMEOUT_MS * shareOfDrain.consumer),
+      handleTimeoutMs: acceptTimeoutMs,
     },
   );
 
@@ -120,6 +123,9 @@ function createExecutor(
 
 /** One after the other they stop within SHUTDOWN_TIMEOUT_MS, with some to spare for closing connections. */
 const shareOfDrain = { consumer: 0.3, executor: 0.6 };
+
+/** Accepting a chunk is a few statements, each of which the pool ends after 5 s. */
+const acceptTimeoutMs = 20_000;
 
 /** Soft declines after which an order is FAILED. Part of what customers are told, so it is not configured. */
 const attemptsMax = 3;

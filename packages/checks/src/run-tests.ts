@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { ensureHelm } from './deploy/helm.ts';
 import { withDevStack } from './held-stack.ts';
 import { abortOnSignals, interruptedStatus } from './interruption.ts';
 import { closingLine, testTable, totalsOf } from './tests/closing-line.ts';
@@ -14,7 +15,8 @@ Usage: pnpm test [filter…] [--json] [--help]
   --json   print the counts as JSON on standard output; the tests' output goes to standard error
 
 A package without a report, or without a test, counts as failed.
-Needs Docker, or Java 17 with Maven. DEV_STACK=docker|embedded forces one.`;
+Needs Docker, or Java 17 with Maven; DEV_STACK=docker|embedded forces one. Needs helm 4, or Go to build it once: without
+both the tests of the chart are skipped.`;
 
 process.exit(await main());
 
@@ -30,6 +32,8 @@ async function main(): Promise<number> {
   const signal = abortOnSignals();
   const output = flags.json ? 'stderr' : 'stdout';
   let results: PackageResult[];
+  // Tests use it, and would build it themselves: beside others, which are slowed down by that.
+  if (positionals.length === 0) await ensureHelm((line) => console.error(line));
   try {
     results = await withDevStack(signal, () =>
       runAllTests({ root: workspaceRoot, filters: positionals.map(asFilter), output, signal }),

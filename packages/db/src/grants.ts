@@ -54,6 +54,10 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
     refunds: ['SELECT', 'INSERT'],
     audit_breaks: ['SELECT', 'INSERT', 'UPDATE'],
     processed_events: ['SELECT', 'INSERT', 'DELETE'],
+    scheduled_events: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+    consumer_chunk_starts: ['SELECT', 'INSERT', 'UPDATE'],
+    consumer_control: ['SELECT'],
+    consumer_audit: ['SELECT'],
     dead_letter_events: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   },
 };

@@ -28,7 +28,7 @@ describe('one transaction for all', () => {
         await tx.insertInto('orders').values(order).execute();
         await addDeadLetter(tx, {
           eventId,
-          workerId: 'worker',
+          consumerName: 'worker',
           topic: null,
           partition: null,
           offset: null,

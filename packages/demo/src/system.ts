@@ -33,6 +33,7 @@ export async function startSystem(options: {
     DATABASE_URL: databaseUrl,
     KAFKA_BROKERS: kafkaBrokers.join(','),
     ORDERS_TOPIC: topic,
+    DEAD_LETTERS_TOPIC: `${name}.orders.dead-letters`,
     LOG_LEVEL: 'info',
   };
   const ordersctl = (args: readonly string[], checkout = options.checkout) =>

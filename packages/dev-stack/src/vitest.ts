@@ -4,8 +4,9 @@ import { UnhandledErrors } from './unhandled-errors.ts';
 /**
  * The vitest configuration of every package: project `unit` (`*.unit.test.ts`) needs no server, project
  * `integration` (`*.int.test.ts`) runs against the shared development stack.
+ * @param options `unitSetup`: vitest's global set-up of the unit tests, paths from the package
  */
-export function packageTests(): ViteUserConfig {
+export function packageTests(options: { unitSetup?: string[] } = {}): ViteUserConfig {
   // All packages are tested at the same time: what is waited for comes, but not soon.
   const shared = {
     testTimeout: 60_000,
@@ -22,7 +23,14 @@ export function packageTests(): ViteUserConfig {
       reporters: ['default', 'json', new UnhandledErrors()],
       outputFile: { json: '.reports/vitest.json' },
       projects: [
-        { test: { ...shared, name: 'unit', include: ['test/**/*.unit.test.ts'] } },
+        {
+          test: {
+            ...shared,
+            name: 'unit',
+            include: ['test/**/*.unit.test.ts'],
+            globalSetup: options.unitSetup ?? [],
+          },
+        },
         {
           test: {
             ...shared,

@@ -1,3 +1,4 @@
+export { type AnnouncedDeadLetter, deadLetterEvent } from './dead-letter-event.ts';
 export { createOrderEventDecoder, type DecodedOrderEvent, type EncodedRecord } from './decode.ts';
 export { type EncodedOrderEvent, toOutboxEvent } from './encode.ts';
 export {
@@ -11,4 +12,4 @@ export {
   orderStates,
 } from './order-data.ts';
 export { type OrderCreatedEvent, type OrderEvent, orderingKey, partitionKey } from './order-event.ts';
-export { ordersTopic, type TopicDeclaration, topics } from './topics.ts';
+export { deadLettersTopic, ordersTopic, type TopicDeclaration, topics } from './topics.ts';

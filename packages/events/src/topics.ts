@@ -8,5 +8,8 @@ export interface TopicDeclaration {
 /** Every event of every order, partitioned by tenant and customer. */
 export const ordersTopic: TopicDeclaration = { name: 'orders.events', partitions: 12 };
 
+/** What a consumer of ours has given up on, one record for each dead letter: where it stands and why. */
+export const deadLettersTopic: TopicDeclaration = { name: 'orders.dead-letters', partitions: 1 };
+
 /** All topics of the product, in the order in which they are created. */
-export const topics: readonly TopicDeclaration[] = [ordersTopic];
+export const topics: readonly TopicDeclaration[] = [ordersTopic, deadLettersTopic];

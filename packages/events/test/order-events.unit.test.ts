@@ -113,11 +113,15 @@ describe('an invalid record is refused with the precise problem', () => {
       /unknown major version/,
     ],
     ['no value', { ...recordOf(created), value: null }, /no value/],
-    ['bytes that are not JSON', { ...recordOf(created), value: Buffer.from('{"a') }, /value is not JSON/],
+    [
+      'bytes that are not JSON',
+      { ...recordOf(created), value: Buffer.from('{"a') },
+      /value of 3 bytes is not JSON/,
+    ],
     [
       'bytes that are not UTF-8',
       { ...recordOf(created), value: Buffer.from([0xff, 0xfe]) },
-      /value is not JSON/,
+      /value of 2 bytes is not JSON/,
     ],
     ['a bad id', recordOf(created, { headers: { ce_id: 'x' } }), /header\/ce_id .*uuid/],
     [
@@ -140,13 +144,9 @@ describe('an invalid record is refused with the precise problem', () => {
     [
       'another order in the subject',
       recordOf(created, { headers: { ce_subject: 'other' } }),
-      /ce_subject other/,
+      /ce_subject is not the value/,
     ],
-    [
-      'a key of another tenant',
-      { ...recordOf(created), key: Buffer.from('evil:c-1') },
-      /is not of tenant acme/,
-    ],
+    ['a key of another tenant', { ...recordOf(created), key: Buffer.from('evil:c-1') }, /not of the tenant/],
   ];
   it.each(cases)('%s', (_name, record, reason) => {
     expect(reasonOf(record)).toMatch(reason);

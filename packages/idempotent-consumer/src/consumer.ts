@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Accepted } from './accepting-transaction.ts';
 import { assertMigrated } from './admission.ts';
+import { createClashReport } from './clash-report.ts';
 import { type Control, readControl } from './control.ts';
 import { type ConsumerCounts, createCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import { handleAllBy } from './handler.ts';
 import { createIntake } from './intake.ts';
 import { createKillSwitch } from './kill-switch.ts';
-import { silentLogger } from './logger.ts';
+import { silentLogger, steadyLogger } from './logger.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
@@ -46,7 +47,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   deps: ConsumerDeps<Tx>,
   options: ConsumerOptions<E, Tx>,
 ): Consumer {
-  const { source, transaction, logger = silentLogger, crashPoint = () => {} } = deps;
+  const { source, transaction, crashPoint = () => {} } = deps;
+  const logger = steadyLogger(deps.logger ?? silentLogger);
   const settings = settingsOf(options, source.topics);
   const { consumerName, decode, identity, orderingKey } = settings;
   const counts = createCounts();
@@ -55,6 +57,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
   const retention =
     settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
+  const clashes = createClashReport(logger, consumerName);
   const stopping = new AbortController();
   let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
   let stoppedBy: ConsumerError | undefined;
@@ -114,12 +117,14 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   }
 
   function onAccepted(accepted: Accepted): void {
-    const { handled, duplicates, scheduled, deadLetters, invalid, outcomes } = accepted;
+    const { handled, duplicates, fromOtherTopic, scheduled, deadLetters, invalid, outcomes } = accepted;
     counts.handled += handled;
     counts.duplicates += duplicates.length;
+    counts.duplicatesFromOtherTopic += fromOtherTopic.length;
+    clashes(fromOtherTopic);
     counts.scheduled += scheduled.length;
     counts.deadLetters += deadLetters.length;
-    skips.handled(handled + scheduled.length + invalid.length);
+    skips.known(handled + duplicates.length + scheduled.length + invalid.length);
     noteCommitted(outcomes);
     for (const { eventId, orderingKey: key, state, attempts, reason } of scheduled) {
       const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
@@ -136,9 +141,15 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     logger.debug({ consumerName, ...sums, deadLetters: deadLetters.length }, 'chunk accepted');
   }
 
-  function onSettled({ claimed, state, attempts, reason, deadLetters }: Settled): void {
+  function onSettled({ claimed, state, attempts, loggedReason, deadLetters, ...settled }: Settled): void {
     const { eventId, orderingKey: key } = claimed;
-    const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
+    const entry = {
+      consumerName,
+      eventId,
+      orderingKey: key,
+      attempts,
+      reason: loggedReason ?? settled.reason,
+    };
     counts.deadLetters += deadLetters.length;
     if (state === 'DONE') counts.handled++;
     else counts.retriesFailed++;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fullJitterMs } from './backoff.ts';
 import { ConsumerError } from './errors.ts';
 import type { PlatformaticConsumer, PlatformaticConsumerOptions } from './platformatic/client.ts';
+import { boundDecompression, type CompressionAlgorithms } from './platformatic/decompression.ts';
 import type { Begin } from './platformatic/offsets.ts';
 import { createSession, type Session, type SessionOptions } from './platformatic/session.ts';
 import type { RecordSink, RecordSource } from './source.ts';
@@ -20,6 +21,11 @@ export interface PlatformaticSourceDeps {
    * has failed.
    */
   readonly createConsumer: (options: PlatformaticConsumerOptions) => PlatformaticConsumer;
+  /**
+   * The client's own export of this name. Without it there is no bound to what compressed batches may become: the
+   * client knows none.
+   */
+  readonly compressionsAlgorithms?: CompressionAlgorithms;
 }
 
 /** How the member of the group behaves. */
@@ -41,25 +47,31 @@ export interface PlatformaticSourceOptions {
   readonly offsetOutOfRange?: 'earliest' | 'latest' | 'stop';
   /** Records per chunk (500). */
   readonly chunkSizeMax?: number;
-  /** Bytes per chunk (4 MiB); a larger record comes alone. */
+  /** Bytes per chunk (8 MiB); a larger record comes alone. */
   readonly chunkBytesMax?: number;
   /**
-   * Bytes fetched ahead, over all partitions (16 MiB): one request has no more, and a partition that holds its share
-   * is not fetched. Twice as much may be held, as it decompresses; a batch that is larger comes nevertheless, alone.
+   * Bytes fetched ahead, over all partitions (10 MiB): one request has no more, and a partition that holds its share
+   * is not fetched. Twice as much may be held, as it decompresses; a batch that is larger comes nevertheless.
    */
   readonly fetchBytesMax?: number;
+  /**
+   * Bytes that the compressed batches of one request may become (64 MiB), with `compressionsAlgorithms`. A batch that
+   * alone becomes more is not read: its partition waits, which is logged with its offset, and counted.
+   */
+  readonly decompressedBytesMax?: number;
   /** A member that is silent this long is put out of the group (30,000). */
   readonly sessionTimeoutMs?: number;
   /** How long a rebalance waits for its members (60,000). */
   readonly rebalanceTimeoutMs?: number;
-  /** Also how soon a member sees that others came or went (3,000). */
+  /** Also how soon a member sees that others came or went (3,000, and at most a third of the session). */
   readonly heartbeatIntervalMs?: number;
   /** How soon it is seen that a topic has more partitions (30,000). */
   readonly metadataMaxAgeMs?: number;
-  /** How long `stop` waits for chunks in hand before it leaves the group without them (30,000). */
+  /** How long `stop` waits for chunks in hand before it leaves the group without them (10,000). */
   readonly stopTimeoutMs?: number;
 }
 
+const mebibyte = 1024 * 1024;
 const restartBackoff = { baseMs: 500, maxMs: 30_000 };
 
 /**
@@ -68,11 +80,12 @@ const restartBackoff = { baseMs: 500, maxMs: 30_000 };
  * on after a rebalance at offsets that it knew before (platformatic/kafka#223).
  */
 export function platformaticSource(
-  { createConsumer }: PlatformaticSourceDeps,
+  { createConsumer, compressionsAlgorithms }: PlatformaticSourceDeps,
   options: PlatformaticSourceOptions,
 ): RecordSource {
   const settings = settingsOf(options);
   const { groupId } = settings;
+  if (compressionsAlgorithms !== undefined) boundDecompression(compressionsAlgorithms);
   const stopping = new AbortController();
   const inHand = new Map<string, Promise<void>>();
   let session: Session | undefined;
@@ -85,7 +98,7 @@ export function platformaticSource(
       session = createSession({ createConsumer, sink, inHand, stop: stopping.signal }, settings);
       const error = await session.ended;
       if (stopping.signal.aborted) return;
-      const hasLasted = session.hasJoined() && performance.now() - begunMs > settings.sessionTimeout;
+      const hasLasted = session.hasJoined() && performance.now() - begunMs > settings.client.sessionTimeout;
       failures = hasLasted ? 1 : failures + 1;
       const delayMs = fullJitterMs(failures, restartBackoff);
       sink.count('sourceRestarts');
@@ -114,31 +127,42 @@ function settingsOf(o: PlatformaticSourceOptions): SessionOptions {
   const begin: Begin = o.begin ?? 'earliest';
   const sessionTimeout = positive('sessionTimeoutMs', o.sessionTimeoutMs ?? 30_000);
   const rebalanceTimeout = positive('rebalanceTimeoutMs', o.rebalanceTimeoutMs ?? 60_000);
-  const heartbeatInterval = positive('heartbeatIntervalMs', o.heartbeatIntervalMs ?? 3_000);
+  const heartbeatMax = Math.floor(sessionTimeout / 3);
+  const heartbeatInterval = positive(
+    'heartbeatIntervalMs',
+    o.heartbeatIntervalMs ?? Math.min(3_000, heartbeatMax),
+  );
   if (!o.groupId) throw invalid('groupId', 'is empty');
   if (o.topics.length === 0) throw invalid('topics', 'is empty');
   if (rebalanceTimeout < sessionTimeout) throw invalid('rebalanceTimeoutMs', 'is below sessionTimeoutMs');
-  if (heartbeatInterval >= sessionTimeout)
-    throw invalid('heartbeatIntervalMs', 'is not below sessionTimeoutMs');
+  if (heartbeatInterval > heartbeatMax)
+    throw invalid('heartbeatIntervalMs', 'is above a third of sessionTimeoutMs');
   if (typeof begin === 'object' && !Number.isSafeInteger(begin.timestampMs))
     throw invalid('begin', 'has a timestampMs that is no whole number');
+  const limit = (name: keyof PlatformaticSourceOptions, preset: number): number =>
+    positive(name, (o[name] as number | undefined) ?? preset);
   return {
+    client: {
+      groupId: o.groupId,
+      groupProtocol: o.groupProtocol ?? 'classic',
+      sessionTimeout,
+      rebalanceTimeout,
+      heartbeatInterval,
+      requestTimeout: rebalanceTimeout + 5_000,
+      autocommit: false,
+      autocreateTopics: false,
+      retries: 0,
+    },
     groupId: o.groupId,
     topics: [...new Set(o.topics)],
-    groupProtocol: o.groupProtocol ?? 'classic',
     begin,
     offsetOutOfRange: o.offsetOutOfRange ?? 'earliest',
-    chunkSizeMax: positive('chunkSizeMax', o.chunkSizeMax ?? 500),
-    chunkBytesMax: positive('chunkBytesMax', o.chunkBytesMax ?? 4 * 1024 * 1024),
-    fetchBytesMax: positive('fetchBytesMax', o.fetchBytesMax ?? 16 * 1024 * 1024),
-    stopTimeoutMs: positive('stopTimeoutMs', o.stopTimeoutMs ?? 30_000),
-    metadataMaxAgeMs: positive('metadataMaxAgeMs', o.metadataMaxAgeMs ?? 30_000),
-    sessionTimeout,
-    rebalanceTimeout,
-    heartbeatInterval,
-    requestTimeout: rebalanceTimeout + 5_000,
-    autocreateTopics: false,
-    retries: 0,
+    chunkSizeMax: limit('chunkSizeMax', 500),
+    chunkBytesMax: limit('chunkBytesMax', 8 * mebibyte),
+    fetchBytesMax: limit('fetchBytesMax', 10 * mebibyte),
+    decompressedBytesMax: limit('decompressedBytesMax', 64 * mebibyte),
+    metadataMaxAgeMs: limit('metadataMaxAgeMs', 30_000),
+    stopTimeoutMs: limit('stopTimeoutMs', 10_000),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   reviveDeadLetter,
   type StoredDeadLetter,
   settleDeadLetters,
+  tellSink,
 } from './dead-letters.ts';
 import type { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
@@ -40,6 +41,8 @@ export interface Settled {
   readonly state: 'DONE' | 'DUE' | 'DEAD' | 'SKIPPED';
   readonly attempts: number;
   readonly reason: string | null;
+  /** Without anything that may have come out of the record, for logs. */
+  readonly loggedReason?: string;
   readonly deadLetters: readonly StoredDeadLetter[];
 }
 
@@ -164,7 +167,10 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
   claimed: ClaimedEvent,
 ): Promise<Settled | undefined> {
   const read = await readRecord(claimed.record, deps.reading);
-  if (read !== undefined && !('orderingKey' in read)) return giveUp(deps, claimed, read.reason);
+  if (read !== undefined && !('orderingKey' in read)) {
+    const settled = await giveUp(deps, claimed, read.reason);
+    return settled && { ...settled, loggedReason: read.loggedReason };
+  }
   const handlerRun = createHandlerRun(deps);
   let isReadyToCommit = false;
   let failure: Thrown;
@@ -307,7 +313,7 @@ async function storeLetter<E, Tx extends ConsumerTransaction>(
   const { record, eventId, seq } = claimed;
   const letter = { ...record, consumerName, eventId, payload: null, reason, attempts, scheduledSeq: seq };
   const fresh = await insertDeadLetters(tx, [letter], deadLetterBytesMax);
-  if (fresh.length > 0) await deadLetterSink?.add(tx, fresh);
+  if (fresh.length > 0) await tellSink(deadLetterSink, tx, fresh);
   else await reviveDeadLetter(tx, seq, { reason, attempts });
   return fresh;
 }

@@ -35,7 +35,14 @@ describe('Test 6: Dead letters', () => {
     const { consumerName } = first;
     await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(5);
     const stored = await db().deadLetters(consumerName);
-    const common = { worker_id: consumerName, topic, partition: 0, payload: null, attempts: 1, state: 'DEAD' };
+    const common = {
+      worker_id: consumerName,
+      topic,
+      partition: 0,
+      payload: null,
+      attempts: 1,
+      state: 'DEAD',
+    };
     expect(stored).toMatchObject([
       {
         ...common,
@@ -75,7 +82,9 @@ describe('Test 6: Dead letters', () => {
     ]);
     const second = await startConsumer({ topic, consumerName });
     await expect.poll(() => committedOffset(second.groupId, topic), soon).toBe(5);
-    expect(await db().deadLetters(consumerName)).toEqual(stored.map((row) => ({ ...row, state: 'DISCARDED' })));
+    expect(await db().deadLetters(consumerName)).toEqual(
+      stored.map((row) => ({ ...row, state: 'DISCARDED' })),
+    );
     expect(second.consumer.counts()).toMatchObject({ handled: 0, duplicates: 2, deadLetters: 0 });
   });
 

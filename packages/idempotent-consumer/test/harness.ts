@@ -5,8 +5,8 @@ import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { type Consumer, type ConsumerOptions, createConsumer, type Logger } from '../src/index.ts';
-import { consumerMigratorSettings } from '../src/migrations.ts';
 import { type KafkajsSourceOptions, kafkajsSource } from '../src/kafkajs.ts';
+import { consumerMigratorSettings } from '../src/migrations.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 async function migrate(url: string): Promise<void> {

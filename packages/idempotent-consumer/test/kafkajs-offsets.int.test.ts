@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import {
+  commitOffset,
   committedOffset,
   createTestTopic,
+  deleteRecords,
   produce,
   soon,
   text,
@@ -10,9 +12,6 @@ import {
   useSources,
   withAdmin,
 } from './kafkajs-harness.ts';
-
-const deleteRecords = (topic: string, offset: string) =>
-  withAdmin((admin) => admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset }] }));
 
 describe('where a kafkajs source begins', () => {
   const start = useSources();
@@ -37,13 +36,36 @@ describe('where a kafkajs source begins', () => {
     await expect.poll(() => future.places(), soon).toEqual(['0:2']);
   });
 
+  it('a partition that is added later is read from its first record', async () => {
+    const topic = await createTestTopic('added');
+    await produce(topic, [text('old')]);
+    const first = start({ topics: [topic], begin: 'latest' });
+    await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(1);
+    await first.source.stop();
+    await withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
+    await produce(topic, [text('a'), text('b')], { partition: 1 });
+    const { places } = start({ topics: [topic], begin: 'latest', groupId: first.groupId });
+    await expect.poll(() => places(), soon).toEqual(['1:0', '1:1']);
+  });
+
+  it('is said for the whole topic by the first member', async () => {
+    const topic = await createTestTopic('first-says', { partitions: 4 });
+    for (const partition of [0, 1, 2, 3]) await produce(topic, [text('old')], { partition });
+    const groupId = uniqueName('group');
+    const first = start({ topics: [topic], begin: 'latest', groupId });
+    await expect.poll(() => committedOffset(groupId, topic, 3), soon).toBe(1);
+    const second = start({ topics: [topic], begin: 'latest', groupId });
+    await expect.poll(() => second.source.positions(), soon).toHaveLength(2);
+    for (const partition of [0, 1, 2, 3]) await produce(topic, [text('new')], { partition });
+    const places = () => [...first.places(), ...second.places()].sort();
+    await expect.poll(places, soon).toEqual(['0:1', '1:1', '2:1', '3:1']);
+  });
+
   it('an existing group goes on where it is, whatever `begin` says', async () => {
     const topic = await createTestTopic('existing');
     await produce(topic, ['a', 'b', 'c'].map(text));
     const groupId = uniqueName('group');
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     const { places } = start({ topics: [topic], groupId, begin: 'latest' });
     await expect.poll(() => places(), soon).toEqual(['0:1', '0:2']);
   });
@@ -55,9 +77,7 @@ describe('an offset that is out of range', () => {
   async function groupBehind(topic: string): Promise<string> {
     const groupId = uniqueName('group');
     await produce(topic, ['a', 'b', 'c', 'd', 'e'].map(text));
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     await deleteRecords(topic, '3');
     return groupId;
   }
@@ -106,9 +126,7 @@ describe('an offset that is out of range', () => {
     const topic = await createTestTopic('range-others', { partitions: 3 });
     const groupId = uniqueName('group');
     for (const partition of [0, 1, 2]) await produce(topic, ['a', 'b', 'c'].map(text), { partition });
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     await deleteRecords(topic, '2');
     const { places } = start({ topics: [topic], groupId });
     await expect.poll(() => places().length, soon).toBe(7);

@@ -1,8 +1,4 @@
-import {
-  createTestDatabase,
-  type TestDatabase,
-  uniqueName,
-} from '@orders/dev-stack/testing';
+import { createTestDatabase, type TestDatabase, uniqueName } from '@orders/dev-stack/testing';
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import { Migrator, type MigratorProps } from 'kysely/migration';
 import pg from 'pg';

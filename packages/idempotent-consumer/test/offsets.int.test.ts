@@ -19,8 +19,7 @@ import {
 } from './harness.ts';
 import type { VictimOptions } from './victim.ts';
 
-const serverIsStarting = () =>
-  Object.assign(new Error('the server is starting up'), { code: '57P03' });
+const serverIsStarting = () => Object.assign(new Error('the server is starting up'), { code: '57P03' });
 
 describe('accept, then resolve', () => {
   const db = useDatabase();

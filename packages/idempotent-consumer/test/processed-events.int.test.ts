@@ -22,7 +22,9 @@ describe('Test 2: Idempotency', () => {
 
   it('processOnce hands on the result, and another worker has an inbox of its own', async () => {
     const run = (consumerName: string) =>
-      db().transaction((tx) => processOnce(tx, { consumerName, eventId: 'shared' }, async () => consumerName));
+      db().transaction((tx) =>
+        processOnce(tx, { consumerName, eventId: 'shared' }, async () => consumerName),
+      );
     expect(await run('a')).toEqual({ outcome: 'processed', result: 'a' });
     expect(await run('b')).toEqual({ outcome: 'processed', result: 'b' });
   });

@@ -1,13 +1,13 @@
-import { createTestTopic, testStack, uniqueName } from '@orders/dev-stack/testing';
+import { waitFor } from '@orders/dev-stack';
+import { testStack, uniqueName } from '@orders/dev-stack/testing';
 import { Admin, Producer } from '@platformatic/kafka';
-import { ConfigResourceTypes, Kafka, logLevel } from 'kafkajs';
+import { Kafka, logLevel } from 'kafkajs';
 import type { ProducedRecord, RecordSourceUnderTest } from '../src/testing.ts';
 
 type Broker = Omit<RecordSourceUnderTest, 'createSource' | 'sessionTimeoutMs'>;
 
 /** A real Kafka as the contract of record sources wants it. */
-export async function openSourceBroker(): Promise<Broker> {
-  const { kafkaBrokers } = testStack();
+export async function openSourceBroker(kafkaBrokers = testStack().kafkaBrokers): Promise<Broker> {
   const kafka = new Kafka({ brokers: kafkaBrokers, logLevel: logLevel.NOTHING });
   const admin = kafka.admin();
   await admin.connect();
@@ -18,12 +18,13 @@ export async function openSourceBroker(): Promise<Broker> {
 
   return {
     async createTopic(partitions, compression) {
-      const topic = await createTestTopic('source', { partitions });
-      if (compression !== undefined) {
-        const configEntries = [{ name: 'compression.type', value: compression }];
-        const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries };
-        await admin.alterConfigs({ validateOnly: false, resources: [resource] });
-      }
+      const topic = uniqueName('source');
+      const configs = compression === undefined ? [] : [{ name: 'compression.type', value: compression }];
+      await platformaticAdmin.createTopics({ topics: [topic], partitions, replicas: 1, configs });
+      // Only the leader's own answer says that it knows that it is one.
+      await waitFor(`leaders of ${topic}`, () =>
+        platformaticAdmin.listOffsets({ topics: [endsOf(topic, partitions)] }),
+      );
       return topic;
     },
     async produce(topic, records) {
@@ -60,6 +61,11 @@ export async function openSourceBroker(): Promise<Broker> {
     },
   };
 }
+
+const endsOf = (name: string, partitions: number) => ({
+  name,
+  partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n })),
+});
 
 function messageOf(topic: string, { partition, key, value, headers, timestampMs }: ProducedRecord) {
   const bytes = (one: Uint8Array | null | undefined) => (one == null ? undefined : Buffer.from(one));

@@ -15,6 +15,7 @@ Environment:
   KAFKA_BROKERS              host:port, several separated by commas
   KAFKA_TLS, KAFKA_CA_FILE, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD, KAFKA_SASL_MECHANISM
   ORDERS_TOPIC               another name for orders.events
+  DEAD_LETTERS_TOPIC         another name for orders.dead-letters
   TOPICS_REPLICATION_FACTOR  see --replication-factor`;
 
 export function positiveInteger(text: string): number {

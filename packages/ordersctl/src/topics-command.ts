@@ -1,4 +1,4 @@
-import { ordersTopic, topics } from '@orders/events';
+import { deadLettersTopic, ordersTopic, topics } from '@orders/events';
 import {
   createKafka,
   type KafkaSecurity,
@@ -19,10 +19,14 @@ export async function applyDeclaredTopics(
   options: CommonOptions & { replicationFactor?: number },
 ): Promise<void> {
   const config = readTopicsConfig();
-  const { KAFKA_BROKERS: brokers, ORDERS_TOPIC, TOPICS_REPLICATION_FACTOR } = config;
+  const { KAFKA_BROKERS: brokers, TOPICS_REPLICATION_FACTOR } = config;
   const security = kafkaSecurity(config);
   const replicationFactor = options.replicationFactor ?? TOPICS_REPLICATION_FACTOR;
-  const declared = topics.map((topic) => (topic === ordersTopic ? { ...topic, name: ORDERS_TOPIC } : topic));
+  const names = new Map([
+    [ordersTopic, config.ORDERS_TOPIC],
+    [deadLettersTopic, config.DEAD_LETTERS_TOPIC],
+  ]);
+  const declared = topics.map((topic) => ({ ...topic, name: names.get(topic) ?? topic.name }));
 
   const logger = clientLog(output, options);
   const admin = createKafka({ brokers, clientId: 'ordersctl', security, logger }).admin();

@@ -130,7 +130,7 @@ export async function addPaymentDeadLetter(
   const attempts = situation.attemptsInRound;
   await addDeadLetter(tx, {
     eventId: payment.event_id,
-    workerId: paymentWorkerId,
+    consumerName: paymentWorkerId,
     topic: null,
     partition: null,
     offset: null,

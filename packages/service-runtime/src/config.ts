@@ -28,6 +28,7 @@ export const kafkaConfig = {
   /** `host:port`, several of them separated by commas. */
   KAFKA_BROKERS: Type.String({ minLength: 1 }),
   ORDERS_TOPIC: Type.String({ default: 'orders.events', minLength: 1 }),
+  DEAD_LETTERS_TOPIC: Type.String({ default: 'orders.dead-letters', minLength: 1 }),
   KAFKA_TLS: Type.Boolean({ default: false }),
   /** Certificate of the authority that signed the brokers' (PEM); the system's authorities when absent. */
   KAFKA_CA_FILE: Type.Optional(Type.String({ minLength: 1 })),

@@ -1,15 +1,16 @@
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { stringify } from 'yaml';
-import { findHelm, runHelm } from '../../src/deploy/helm.ts';
+import { runHelm } from '../../src/deploy/helm.ts';
 import { parseManifests } from '../../src/deploy/manifests.ts';
 import { createSchemaCheck } from '../../src/deploy/schemas.ts';
 import { workspaceRoot } from '../../src/workspace.ts';
 import { scratchDir } from '../scratch.ts';
 import { find, type Malleable } from './manifests.ts';
 
-// `pnpm check:deploy` builds helm where it is not installed.
-const helm = findHelm() ?? '';
+const found = inject('helm');
+const helm = found.kind === 'found' ? found.command : '';
+const skipped = found.kind === 'missing' ? ` (skipped: ${found.reason})` : '';
 
 /** What helm makes of the chart with an app's values for production and these on top, or its complaint. */
 async function render(
@@ -34,7 +35,7 @@ async function render(
 
 const kindsOf = (manifests: readonly Malleable[]) => manifests.map(({ object }) => object.kind);
 
-describe.skipIf(helm === '')('the chart', () => {
+describe.skipIf(skipped !== '')(`the chart${skipped}`, () => {
   test('says replicas only where nothing scales them', async () => {
     const fixed = await render({ autoscaling: { kind: 'none' }, replicas: 4 });
     expect(find(fixed.manifests, 'Deployment', 'order-api').object.spec.replicas).toBe(4);

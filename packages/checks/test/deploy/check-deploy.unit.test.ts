@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { findHelm } from '../../src/deploy/helm.ts';
+import { describe, expect, inject, test } from 'vitest';
 import { workspaceRoot } from '../../src/workspace.ts';
 import { scratchDir } from '../scratch.ts';
 
@@ -48,7 +47,10 @@ function checkout(environment: string): {
   return { dir, edit };
 }
 
-describe.skipIf(findHelm() === undefined)('pnpm check:deploy', { timeout: 60_000 }, () => {
+const helm = inject('helm');
+const skipped = helm.kind === 'missing' ? ` (skipped: ${helm.reason})` : '';
+
+describe.skipIf(skipped !== '')(`pnpm check:deploy${skipped}`, { timeout: 60_000 }, () => {
   test('passes what is checked in', async () => {
     const { code, lines } = await run([]);
     expect({ code, last: lines.at(-1) }).toEqual({

@@ -49,12 +49,19 @@ export interface Assignment {
 
 /** The part of a `MessagesStream` that is used: its connections, and that a group is joined for it. */
 export interface PlatformaticStream {
-  readonly connections: object;
+  readonly connections: { get(broker: Broker): Promise<unknown> };
   // biome-ignore lint/suspicious/noExplicitAny: as above
   on(event: string, listener: (...payload: any[]) => void): unknown;
 }
 
+/** Where a broker listens. */
+export interface Broker {
+  host: string;
+  port: number;
+}
+
 export interface ClusterMetadata {
+  readonly brokers: ReadonlyMap<number, Broker>;
   readonly topics: ReadonlyMap<
     string,
     { readonly id: string; readonly partitionsCount: number; readonly partitions: { leader: number }[] }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fullJitterMs } from '../backoff.ts';
-import { type ChunkLimits, chunksOf, recordBytes } from '../chunks.ts';
+import { type ChunkLimits, chunksOf } from '../chunks.ts';
 import type { RecordSink } from '../source.ts';
+import { createHeldRecords, type HeldRecords } from './held-records.ts';
 import type { Place } from './membership.ts';
 import type { FetchedRecords } from './records.ts';
 
@@ -37,6 +38,7 @@ export interface Lane extends Place {
   outOfRange(fetchOffset: bigint): void;
   /** A fetch of several partitions could not be read: which of them it is shows when each is fetched alone. */
   isFetchedAlone: boolean;
+  heldBytes(): number;
   /** Fetches, or waits for the sink. */
   getsOn(silenceMaxMs: number): boolean;
   /** No more is delivered; what is in hand may be committed. */
@@ -51,103 +53,56 @@ const fetchBackoff = { baseMs: 100, maxMs: 10_000 };
 const redeliveryBackoff = { baseMs: 50, maxMs: 5_000 };
 
 export function createLane(place: Place, deps: LaneDeps): Lane {
-  const { sink, limits } = deps;
   const ending = new AbortController();
+  const { signal } = ending;
+  const held = createHeldRecords(signal);
   let isLost = false;
   let offset: bigint | undefined;
-  let held: (FetchedRecords & { bytes: number })[] = [];
-  let arrived = Promise.withResolvers<void>();
-  let commits: Promise<unknown> = Promise.resolve();
   let failures = 0;
   let fetchedNotBeforeMs = 0;
   let isWithSink = true; // until the chunk of an earlier lane is dealt with
   let hasNowhereToGo = false;
-  let rounds = 0;
+  let round = 0;
   let lastSignMs = performance.now();
-
-  ending.signal.addEventListener('abort', () => arrived.resolve());
-  const isOurs = (): boolean => !isLost && deps.isCurrent();
-  const pause = (ms: number) => sleep(ms, undefined, { signal: ending.signal }).catch(() => undefined);
-
-  function commit(next: bigint): Promise<boolean> {
-    const committed = commits.then(() => deps.commit(next, isOurs));
-    commits = committed.catch(() => undefined);
-    return committed;
-  }
-
-  /** Delivers until a chunk is abandoned or the lane ends; says whether anything was accepted. */
-  async function deliver(): Promise<boolean> {
-    let hasAccepted = false;
-    for (;;) {
-      const fetched = held[0];
-      if (fetched === undefined) {
-        isWithSink = false;
-        await arrived.promise;
-        if (ending.signal.aborted) return hasAccepted;
-        arrived = Promise.withResolvers();
-        continue;
-      }
-      isWithSink = true;
-      const lastOffset = fetched.records.at(-1)?.offset;
-      for (const records of chunksOf(fetched.records, limits)) {
-        if (ending.signal.aborted || !deps.isCurrent()) return hasAccepted;
-        const chunkEnd = (records.at(-1) ?? records[0]).offset;
-        const commitOffsets = (upTo = chunkEnd): Promise<boolean> =>
-          // Behind the last record there may be control records, which count as lag.
-          commit(upTo === lastOffset ? (fetched.nextOffset as bigint) : BigInt(upTo) + 1n);
-        const outcome = await sink.onChunk({ records, signal: ending.signal, commitOffsets });
-        if (outcome === 'abandoned') return hasAccepted;
-        hasAccepted = true;
-      }
-      held.shift();
-      deps.wake();
-    }
-  }
+  const ask = <T>(question: () => Promise<T>) => untilAnswered(question, place, deps.sink, signal);
+  const commit = inTurn((next: bigint) => deps.commit(next, () => !isLost && deps.isCurrent()));
 
   async function run(): Promise<void> {
     await deps.before;
-    for (let fruitless = 0; !ending.signal.aborted; fruitless++) {
-      rounds++;
-      isWithSink = fruitless > 0; // a chunk that was abandoned waits a little
-      if (fruitless > 0) await pause(fullJitterMs(fruitless, redeliveryBackoff));
+    for (let fruitless = 0; !signal.aborted; fruitless++) {
+      round++;
+      if (fruitless > 0) await pauseUnlessEnded(fullJitterMs(fruitless, redeliveryBackoff), signal);
       isWithSink = false;
       lastSignMs = performance.now();
-      offset = await untilAnswered(deps.startOffset);
+      offset = await ask(deps.startOffset);
       deps.wake();
-      const hasAccepted = await deliver().catch((error: unknown) => {
-        sink.logger.warn({ ...place, err: error }, 'a chunk was not dealt with, its records come again');
-        return false;
+      const hasAccepted = await deliver({
+        ...deps,
+        held,
+        commit,
+        signal,
+        onWithSink: (is) => (isWithSink = is),
       });
+      isWithSink = true; // a chunk that was abandoned waits a little
       offset = undefined;
-      held = [];
+      held.clear();
       if (hasAccepted) fruitless = 0;
     }
   }
 
-  /** Asks until there is an answer; undefined when the lane ends before. */
-  async function untilAnswered<T>(ask: () => Promise<T>): Promise<T | undefined> {
-    for (let attempt = 1; !ending.signal.aborted; attempt++) {
-      try {
-        const answer = await ask();
-        lastSignMs = performance.now();
-        return answer;
-      } catch (error) {
-        if (ending.signal.aborted) break;
-        const delayMs = fullJitterMs(attempt, fetchBackoff);
-        sink.logger.warn({ ...place, delayMs, err: error }, 'the broker tells no offset, asking again');
-        await pause(delayMs);
-      }
-    }
-    return undefined;
+  async function reset(from: bigint): Promise<void> {
+    const [resetRound, next] = [round, await ask(() => deps.offsetAfterReset(from))];
+    if (resetRound !== round || signal.aborted) return;
+    offset = next;
+    hasNowhereToGo = next === undefined;
+    deps.wake();
   }
-
-  const heldBytes = (): number => held.reduce((sum, { bytes }) => sum + bytes, 0);
 
   return {
     ...place,
     isFetchedAlone: false,
     wanted() {
-      if (ending.signal.aborted || heldBytes() >= deps.heldBytesMax()) return undefined;
+      if (signal.aborted || held.bytes() >= deps.heldBytesMax()) return undefined;
       return performance.now() < fetchedNotBeforeMs ? undefined : offset;
     },
     pauseMs: () => (offset === undefined ? 0 : Math.max(0, fetchedNotBeforeMs - performance.now())),
@@ -158,9 +113,7 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
       lastSignMs = performance.now();
       if (fetched?.nextOffset === undefined) return;
       if (fetched.nextOffset > offset) offset = fetched.nextOffset;
-      if (fetched.records.length === 0) return;
-      held.push({ ...fetched, bytes: fetched.records.reduce((sum, one) => sum + recordBytes(one), 0) });
-      arrived.resolve();
+      if (fetched.records.length > 0) held.add(fetched);
     },
     fail() {
       fetchedNotBeforeMs = performance.now() + fullJitterMs(++failures, fetchBackoff);
@@ -168,16 +121,11 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
     outOfRange(fetchOffset) {
       if (offset !== fetchOffset) return;
       offset = undefined;
-      const round = rounds;
-      void untilAnswered(() => deps.offsetAfterReset(fetchOffset)).then((next) => {
-        if (round !== rounds) return;
-        if (next === undefined) hasNowhereToGo = !ending.signal.aborted;
-        else offset = next;
-        deps.wake();
-      });
+      void reset(fetchOffset);
     },
+    heldBytes: held.bytes,
     getsOn: (silenceMaxMs) =>
-      !hasNowhereToGo && (isWithSink || held.length > 0 || performance.now() - lastSignMs <= silenceMaxMs),
+      !hasNowhereToGo && (isWithSink || !held.isEmpty() || performance.now() - lastSignMs <= silenceMaxMs),
     close: () => ending.abort(),
     lose() {
       isLost = true;
@@ -186,3 +134,73 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
     dealtWith: run(),
   };
 }
+
+interface Delivery extends Pick<LaneDeps, 'sink' | 'limits' | 'isCurrent' | 'wake'> {
+  readonly held: HeldRecords;
+  readonly commit: (offset: bigint) => Promise<boolean>;
+  readonly signal: AbortSignal;
+  readonly onWithSink: (isWithSink: boolean) => void;
+}
+
+/** Delivers until a chunk is abandoned or the lane ends; says whether anything was accepted. */
+async function deliver(o: Delivery): Promise<boolean> {
+  let hasAccepted = false;
+  for (;;) {
+    o.onWithSink(false);
+    const fetched = await o.held.first();
+    if (fetched === undefined) return hasAccepted;
+    o.onWithSink(true);
+    const lastOffset = fetched.records.at(-1)?.offset;
+    for (const records of chunksOf(fetched.records, o.limits)) {
+      if (o.signal.aborted || !o.isCurrent()) return hasAccepted;
+      const chunkEnd = (records.at(-1) ?? records[0]).offset;
+      const commitOffsets = (upTo = chunkEnd): Promise<boolean> =>
+        // Behind the last record there may be control records, which count as lag.
+        o.commit(upTo === lastOffset ? (fetched.nextOffset as bigint) : BigInt(upTo) + 1n);
+      try {
+        const outcome = await o.sink.onChunk({ records, signal: o.signal, commitOffsets });
+        if (outcome === 'abandoned') return hasAccepted;
+      } catch (error) {
+        const { topic, partition } = records[0];
+        o.sink.logger.warn({ topic, partition, err: error }, 'a chunk failed, its records come again');
+        return hasAccepted;
+      }
+      hasAccepted = true;
+    }
+    o.held.drop();
+    o.wake();
+  }
+}
+
+/** One after the other, so that no commit overtakes a later one. */
+function inTurn(commit: (offset: bigint) => Promise<boolean>): (offset: bigint) => Promise<boolean> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (offset) => {
+    const committed = last.then(() => commit(offset));
+    last = committed.catch(() => undefined);
+    return committed;
+  };
+}
+
+/** Asks the broker until it answers; undefined when the lane ends before. */
+async function untilAnswered<T>(
+  question: () => Promise<T>,
+  place: Place,
+  { logger }: RecordSink,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    try {
+      return await question();
+    } catch (error) {
+      if (signal.aborted) break;
+      const delayMs = fullJitterMs(attempt, fetchBackoff);
+      logger.warn({ ...place, delayMs, err: error }, 'the broker tells no offset, asking again');
+      await pauseUnlessEnded(delayMs, signal);
+    }
+  }
+  return undefined;
+}
+
+const pauseUnlessEnded = (ms: number, signal: AbortSignal): Promise<unknown> =>
+  sleep(ms, undefined, { signal }).catch(() => undefined);

@@ -3,6 +3,8 @@ import { fullJitterMs } from '../backoff.ts';
 import type { Logger } from '../logger.ts';
 import type { PlatformaticConsumer, PlatformaticConsumerOptions, PlatformaticStream } from './client.ts';
 import { mayHeal, protocolCodes, saysMembershipIsOver } from './client-errors.ts';
+import { leaveGroup } from './leaving.ts';
+import { watchPartitionCounts } from './partition-counts.ts';
 
 /** One partition of one topic. */
 export interface Place {
@@ -20,7 +22,8 @@ export interface MembershipListener {
   onEnd(error: unknown): void;
 }
 
-export interface MembershipOptions extends Omit<PlatformaticConsumerOptions, 'autocommit'> {
+export interface MembershipOptions {
+  readonly client: PlatformaticConsumerOptions;
   readonly topics: readonly string[];
   readonly metadataMaxAgeMs: number;
 }
@@ -38,7 +41,6 @@ export interface Membership {
 
 const joinAttemptsMax = 5;
 const joinBackoff = { baseMs: 100, maxMs: 2_000 };
-const leaveTimeoutMs = 5_000;
 
 /**
  * Joins a group through a `Consumer`, and tells what partitions it has. All that is peculiar to the client's group
@@ -47,34 +49,35 @@ const leaveTimeoutMs = 5_000;
  *   client joins the next one at once, and takes no commit along;
  * - with KIP-848 (`consumer`) a member keeps what it has while others come and go. The client announces neither new
  *   partitions nor those it gives up, so it is asked around each heartbeat, of which one follows each change;
- * - a member of KIP-848 that the broker has forgotten is never told so by the client, which goes on for ever;
+ * - a member of KIP-848 that the broker has forgotten tries for ever under its old epoch;
  * - the client joins for a stream only. The stream made here has no topics and reads nothing.
  */
 export function createMembership(
   deps: { createConsumer: (o: PlatformaticConsumerOptions) => PlatformaticConsumer; logger: Logger },
-  { topics, metadataMaxAgeMs, ...group }: MembershipOptions,
+  { client, topics, metadataMaxAgeMs }: MembershipOptions,
   listener: MembershipListener,
 ): Membership {
-  const clientOptions: PlatformaticConsumerOptions = { ...group, autocommit: false };
-  const consumer = deps.createConsumer(clientOptions);
-  const isClassic = group.groupProtocol === 'classic';
+  const consumer = deps.createConsumer(client);
+  const isClassic = client.groupProtocol === 'classic';
   const leaving = new AbortController();
-  /** Classic only. */
-  let isJoined = false;
-  let isLeader = false;
-
   const tell = (): void => listener.onAssigned(leaving.signal.aborted ? [] : placesOf(consumer));
-  const leaveGeneration = (): void => {
-    isJoined = false;
-    listener.onAssigned([]);
-  };
+  const classic = isClassic ? listenToClassic(consumer, listener, { tell, rejoin }) : undefined;
+  if (!isClassic) listenToConsumer(consumer, listener, tell);
+
+  const growth = watchPartitionCounts(consumer, topics, metadataMaxAgeMs, async () => {
+    if (classic?.isLeader() !== true || leaving.signal.aborted) return;
+    classic.leaveGeneration();
+    await consumer.joinGroup({}).catch(rejoin);
+  });
+
+  const pause = (attempt: number) =>
+    sleep(fullJitterMs(attempt, joinBackoff), undefined, { signal: leaving.signal });
 
   async function rejoin(reason: unknown): Promise<void> {
     let error = reason;
-    for (let attempt = 1; attempt <= joinAttemptsMax && !leaving.signal.aborted; attempt++) {
-      if (!saysMembershipIsOver(error) && !mayHeal(error)) break;
+    for (let attempt = 1; attempt <= joinAttemptsMax && !isFinal(error); attempt++) {
       try {
-        await sleep(fullJitterMs(attempt, joinBackoff), undefined, { signal: leaving.signal });
+        await pause(attempt);
         await consumer.joinGroup({});
         return;
       } catch (failure) {
@@ -84,41 +87,6 @@ export function createMembership(
     listener.onEnd(error);
   }
 
-  if (isClassic) {
-    consumer.on('consumer:group:rebalance', leaveGeneration);
-    consumer.on('consumer:group:join', (joined?: { isLeader?: boolean }) => {
-      isJoined = true;
-      isLeader = joined?.isLeader === true;
-      listener.onSign();
-      tell();
-    });
-    consumer.on('consumer:heartbeat:end', listener.onSign);
-    // The client's own rejoin failed, and it heartbeats no more.
-    consumer.on('error', (error: unknown) => {
-      leaveGeneration();
-      void rejoin(error);
-    });
-  } else {
-    consumer.on('error', listener.onEnd);
-    for (const event of ['group:rebalance', 'group:join', 'heartbeat:start']) {
-      consumer.on(`consumer:${event}`, tell);
-    }
-    consumer.on('consumer:heartbeat:end', () => {
-      listener.onSign();
-      tell();
-    });
-    consumer.on('consumer:heartbeat:error', ({ error }: { error: unknown }) => {
-      tell();
-      if (protocolCodes(error).has('UNKNOWN_MEMBER_ID')) listener.onEnd(error);
-    });
-  }
-
-  const growth = watchPartitionCounts(consumer, topics, metadataMaxAgeMs, async () => {
-    if (!isClassic || !isJoined || !isLeader || leaving.signal.aborted) return;
-    leaveGeneration();
-    await consumer.joinGroup({}).catch(rejoin);
-  });
-
   async function join(): Promise<PlatformaticStream> {
     for (const topic of topics) consumer.topics.track(topic);
     await growth.begin();
@@ -126,92 +94,79 @@ export function createMembership(
       try {
         // Of a client that has a member id, `consume` only makes the stream.
         if (isClassic && attempt > 1) await consumer.joinGroup({});
-        return await consumer.consume({
-          topics: [],
-          mode: 'committed',
-          fallbackMode: 'fail',
-          autocommit: false,
-        });
+        const modes = { mode: 'committed', fallbackMode: 'fail', autocommit: false } as const;
+        return await consumer.consume({ topics: [], ...modes });
       } catch (error) {
-        const isFinal = !saysMembershipIsOver(error) && !mayHeal(error);
-        if (isFinal || attempt === joinAttemptsMax || leaving.signal.aborted) throw error;
-        await sleep(fullJitterMs(attempt, joinBackoff), undefined, { signal: leaving.signal });
+        if (isFinal(error) || attempt === joinAttemptsMax || leaving.signal.aborted) throw error;
+        await pause(attempt);
       }
     }
-  }
-
-  async function leave(): Promise<void> {
-    leaving.abort();
-    growth.end();
-    const late = sleep(leaveTimeoutMs, new Error(`it took more than ${leaveTimeoutMs} ms`), { ref: false });
-    const done = (async () => {
-      if (isClassic && !isJoined) await leaveJoin();
-      if (isClassic) await consumer.leaveGroup(true);
-      await consumer.close(true);
-      return undefined;
-    })().catch((error: unknown) => error);
-    const problem = await Promise.race([done, late]);
-    if (problem === undefined) return;
-    deps.logger.warn({ groupId: group.groupId, err: problem }, 'consumer could not leave its group in order');
-    await Promise.race([consumer.close(true).catch(() => undefined), late]);
-  }
-
-  /**
-   * A join is answered when all members have joined, and until then its connection answers nothing else: it is ended
-   * over another one. The broker would wait for a member that joins, and then give it partitions.
-   */
-  async function leaveJoin(): Promise<void> {
-    const limit = Date.now() + 1_000;
-    while (consumer.memberId === null && Date.now() < limit) await sleep(20);
-    if (consumer.memberId === null) return;
-    const other = deps.createConsumer(clientOptions);
-    other.on('error', () => undefined);
-    other.memberId = consumer.memberId;
-    await other.leaveGroup(true).finally(() => other.close(true));
   }
 
   return {
     consumer,
     join,
     identity() {
-      if (isClassic) return isJoined ? `${consumer.memberId} ${consumer.generationId}` : null;
-      return consumer.memberId;
+      if (classic === undefined) return consumer.assignments === null ? null : consumer.memberId;
+      return classic.isJoined() ? `${consumer.memberId} ${consumer.generationId}` : null;
     },
-    leave,
+    async leave() {
+      leaving.abort();
+      growth.end();
+      const isJoining = classic?.isJoined() === false;
+      await leaveGroup({ ...deps, consumer }, client, { isClassic, isJoining });
+    },
   };
 }
+
+const isFinal = (error: unknown): boolean => !saysMembershipIsOver(error) && !mayHeal(error);
 
 const placesOf = ({ assignments }: PlatformaticConsumer): Place[] =>
   (assignments ?? []).flatMap(({ topic, partitions }) =>
     partitions.map((partition) => ({ topic, partition })),
   );
 
-/** The client does not see that a topic has got more partitions; with the classic protocol nobody else does. */
-function watchPartitionCounts(
+function listenToClassic(
   consumer: PlatformaticConsumer,
-  topics: readonly string[],
-  intervalMs: number,
-  onGrown: () => Promise<void>,
+  listener: MembershipListener,
+  { tell, rejoin }: { tell: () => void; rejoin: (error: unknown) => Promise<void> },
 ) {
-  let timer: NodeJS.Timeout | undefined;
-  let known: string | undefined;
-  const counts = async (): Promise<string> => {
-    const metadata = await consumer.metadata({ topics: [...topics], forceUpdate: true });
-    return topics.map((topic) => metadata.topics.get(topic)?.partitionsCount).join();
+  let isJoined = false;
+  let isLeader = false;
+  const leaveGeneration = (): void => {
+    isJoined = false;
+    listener.onAssigned([]);
   };
-  async function look(): Promise<void> {
-    // A client that is away is noticed elsewhere.
-    const now = await counts().catch(() => known);
-    if (now === known) return;
-    known = now;
-    await onGrown();
-  }
-  return {
-    async begin(): Promise<void> {
-      known = await counts();
-      timer = setInterval(() => void look(), intervalMs);
-      timer.unref();
-    },
-    end: (): void => clearInterval(timer),
-  };
+  consumer.on('consumer:group:rebalance', leaveGeneration);
+  consumer.on('consumer:group:join', (joined?: { isLeader?: boolean }) => {
+    isJoined = true;
+    isLeader = joined?.isLeader === true;
+    listener.onSign();
+    tell();
+  });
+  consumer.on('consumer:heartbeat:end', listener.onSign);
+  // The client's own rejoin failed, and it heartbeats no more.
+  consumer.on('error', (error: unknown) => {
+    leaveGeneration();
+    void rejoin(error);
+  });
+  return { isJoined: () => isJoined, isLeader: () => isJoined && isLeader, leaveGeneration };
+}
+
+function listenToConsumer(
+  consumer: PlatformaticConsumer,
+  listener: MembershipListener,
+  tell: () => void,
+): void {
+  consumer.on('error', listener.onEnd);
+  for (const event of ['group:rebalance', 'group:join', 'heartbeat:start'])
+    consumer.on(`consumer:${event}`, tell);
+  consumer.on('consumer:heartbeat:end', () => {
+    listener.onSign();
+    tell();
+  });
+  consumer.on('consumer:heartbeat:error', ({ error }: { error: unknown }) => {
+    tell();
+    if (protocolCodes(error).has('UNKNOWN_MEMBER_ID')) listener.onEnd(error);
+  });
 }

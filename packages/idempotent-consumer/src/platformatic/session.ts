@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fullJitterMs } from '../backoff.ts';
 import type { ChunkLimits } from '../chunks.ts';
 import type { PartitionPosition, RecordSink } from '../source.ts';
 import type { PlatformaticConsumer, PlatformaticConsumerOptions } from './client.ts';
-import { mayHeal, saysMembershipIsOver } from './client-errors.ts';
-import { fetchForLanes } from './fetcher.ts';
+import { type FetcherOptions, fetchForLanes } from './fetcher.ts';
+import { createGroupOffsets } from './group-offsets.ts';
 import { createLane, type Lane } from './lane.ts';
-import { createMembership, type MembershipOptions, type Place } from './membership.ts';
-import { type Begin, beginOf, committedOf, edgeOf, positionsOf } from './offsets.ts';
+import { createMembership, type Membership, type Place } from './membership.ts';
+import { type Begin, positionsOf } from './offsets.ts';
 
-export interface SessionOptions extends MembershipOptions, ChunkLimits {
+export interface SessionOptions extends ChunkLimits, FetcherOptions {
+  readonly client: PlatformaticConsumerOptions;
   readonly begin: Begin;
   readonly offsetOutOfRange: 'earliest' | 'latest' | 'stop';
-  readonly fetchBytesMax: number;
+  readonly metadataMaxAgeMs: number;
   readonly stopTimeoutMs: number;
 }
 
@@ -33,129 +33,33 @@ export interface SessionDeps {
   readonly stop: AbortSignal;
 }
 
-const commitBackoff = { baseMs: 50, maxMs: 5_000 };
-const partitionBytes = { min: 64 * 1024, max: 1024 * 1024 };
-/** Tries of a commit when the source stops and the coordinator cannot be reached. */
-const lastCommitAttemptsMax = 3;
-
 export function createSession(deps: SessionDeps, options: SessionOptions): Session {
   const { sink, stop, inHand } = deps;
-  const { logger } = sink;
-  const { groupId, sessionTimeout, rebalanceTimeout } = options;
   const over = Promise.withResolvers<unknown>();
   const ending = new AbortController();
-  const lanes = new Map<string, Lane>();
-  let lanesIdentity: string | null = null;
-  let hasJoined = false;
-  let lastSignMs = performance.now();
-  let woken = Promise.withResolvers<void>();
   // While it joins it may be silent for as long as the group waits for its slowest member.
-  const silenceMaxMs = rebalanceTimeout + 2 * sessionTimeout;
-
-  const wake = (): void => woken.resolve();
-  const nextWake = (): Promise<void> => {
-    woken = Promise.withResolvers();
-    return woken.promise;
-  };
+  const silenceMaxMs = options.client.rebalanceTimeout + 2 * options.client.sessionTimeout;
+  let lastSignMs = performance.now();
   const isSilent = (): boolean => performance.now() - lastSignMs > silenceMaxMs;
 
-  const membership = createMembership({ ...deps, logger }, membershipOptions(options), {
-    onAssigned: assign,
+  const membership = createMembership({ ...deps, logger: sink.logger }, options, {
+    onAssigned: (places) => lanes.assign(places, ending.signal.aborted),
     onSign: () => {
       lastSignMs = performance.now();
     },
     onEnd: over.resolve,
   });
+  const lanes = createLanes(deps, options, membership);
   const { consumer } = membership;
-
-  function assign(places: readonly Place[]): void {
-    const identity = places.length === 0 ? null : membership.identity();
-    const assigned = new Map(places.map((place) => [keyOf(place), place]));
-    for (const [key, lane] of lanes) {
-      if (assigned.has(key) && identity === lanesIdentity) continue;
-      lane.lose();
-      lanes.delete(key);
-    }
-    lanesIdentity = identity;
-    if (identity !== null) hasJoined = true;
-    if (ending.signal.aborted || identity === null) return;
-    for (const [key, place] of assigned) if (!lanes.has(key)) open(key, place, identity);
-    wake();
-  }
-
-  function open(key: string, place: Place, identity: string): void {
-    const lane = createLane(place, {
-      sink,
-      limits: options,
-      heldBytesMax: partitionBytesMax,
-      before: inHand.get(key) ?? Promise.resolve(),
-      isCurrent: () => membership.identity() === identity,
-      startOffset: () => startOffset(place),
-      offsetAfterReset: (from) => offsetAfterReset(place, from),
-      commit: (offset, isOurs) => commit(place, offset, isOurs),
-      wake,
-    });
-    lanes.set(key, lane);
-    inHand.set(key, lane.dealtWith);
-  }
-
-  const partitionBytesMax = (): number =>
-    Math.min(
-      partitionBytes.max,
-      Math.max(partitionBytes.min, Math.floor(options.fetchBytesMax / Math.max(1, lanes.size))),
-    );
-
-  async function startOffset(place: Place): Promise<bigint> {
-    const committed = await committedOf(consumer, place);
-    if (committed !== undefined) return committed;
-    const offset = await beginOf(consumer, place, options.begin);
-    if (options.begin !== 'earliest') await pin(place, offset);
-    return offset;
-  }
-
-  /** What comes in before the first chunk is accepted would otherwise be left out by whoever begins then. */
-  const pin = ({ topic, partition }: Place, offset: bigint) =>
-    consumer.commit({ offsets: [{ topic, partition, offset, leaderEpoch: -1 }] });
-
-  async function offsetAfterReset(place: Place, from: bigint): Promise<bigint | undefined> {
-    const policy = options.offsetOutOfRange;
-    const to = policy === 'stop' ? undefined : await edgeOf(consumer, place, policy);
-    if (policy === 'latest' && to !== undefined) await pin(place, to);
-    sink.count('offsetResets');
-    logger.error(
-      { groupId, ...place, from: String(from), to: to === undefined ? null : String(to) },
-      to === undefined
-        ? 'the offset to be consumed next does not exist, the partition waits for an operator'
-        : 'the offset to be consumed next does not exist, going on at another one',
-    );
-    return to;
-  }
-
-  async function commit({ topic, partition }: Place, offset: bigint, isOurs: () => boolean) {
-    for (let attempt = 1; isOurs(); attempt++) {
-      try {
-        await consumer.commit({ offsets: [{ topic, partition, offset, leaderEpoch: -1 }] });
-        return true;
-      } catch (error) {
-        if (saysMembershipIsOver(error) || !isOurs()) return false;
-        if (!mayHeal(error) || (stop.aborted && attempt >= lastCommitAttemptsMax)) throw error;
-        const delayMs = fullJitterMs(attempt, commitBackoff);
-        logger.debug({ groupId, topic, partition, delayMs, err: error }, 'committing the offset again');
-        await sleep(delayMs);
-      }
-    }
-    return false;
-  }
 
   async function startUp(): Promise<void> {
     const stream = await membership.join();
     stream.on('error', over.resolve);
-    await fetchForLanes(
-      { consumer, stream, sink },
-      { ...options, partitionBytesMax },
-      () => [...lanes.values()],
-      { signal: ending.signal, woken: nextWake, wake },
-    );
+    await fetchForLanes({ consumer, stream, sink }, options, {
+      ...lanes,
+      lanes: lanes.all,
+      signal: ending.signal,
+    });
   }
 
   async function live(): Promise<unknown> {
@@ -171,9 +75,9 @@ export function createSession(deps: SessionDeps, options: SessionOptions): Sessi
     clearInterval(watch);
     stop.removeEventListener('abort', onStop);
     ending.abort();
-    wake();
+    lanes.wake();
     if (stop.aborted) await finishInHand();
-    for (const lane of lanes.values()) lane.lose();
+    for (const lane of lanes.all()) lane.lose();
     await membership.leave();
     await Promise.race([started, sleep(1_000, undefined, { ref: false })]);
     return error;
@@ -181,32 +85,87 @@ export function createSession(deps: SessionDeps, options: SessionOptions): Sessi
 
   /** As a member, so that what is finished is committed. */
   async function finishInHand(): Promise<void> {
-    for (const lane of lanes.values()) lane.close();
+    const { groupId, stopTimeoutMs } = options;
+    for (const lane of lanes.all()) lane.close();
     const finished = Promise.all([...inHand.values()]).then(() => 'finished');
-    const limit = sleep(options.stopTimeoutMs, 'late', { ref: false });
+    const limit = sleep(stopTimeoutMs, 'late', { ref: false });
     if ((await Promise.race([finished, limit])) === 'late') {
-      logger.warn({ groupId, stopTimeoutMs: options.stopTimeoutMs }, 'leaving the group with chunks in hand');
+      sink.logger.warn({ groupId, stopTimeoutMs }, 'leaving the group with chunks in hand');
     }
   }
 
   return {
     ended: live(),
-    hasJoined: () => hasJoined,
+    hasJoined: lanes.hasJoined,
     isHealthy: () =>
-      hasJoined &&
+      lanes.hasJoined() &&
       !ending.signal.aborted &&
       !isSilent() &&
-      [...lanes.values()].every((lane) => lane.getsOn(silenceMaxMs)),
-    positions: () => positionsOf(consumer, [...lanes.values()]),
+      lanes.all().every((lane) => lane.getsOn(silenceMaxMs)),
+    positions: () => positionsOf(consumer, lanes.all()),
+  };
+}
+
+const partitionBytes = { min: 64 * 1024, max: 1024 * 1024 };
+
+/** A lane for each partition that the member has. */
+function createLanes(deps: SessionDeps, options: SessionOptions, membership: Membership) {
+  const { sink, inHand } = deps;
+  const offsets = createGroupOffsets({ ...deps, consumer: membership.consumer }, options);
+  const lanes = new Map<string, Lane>();
+  let lanesIdentity: string | null = null;
+  let hasJoined = false;
+  let woken = Promise.withResolvers<void>();
+  const wake = (): void => woken.resolve();
+
+  const partitionBytesMax = (): number => {
+    const share = Math.floor(options.fetchBytesMax / Math.max(1, lanes.size));
+    return Math.min(partitionBytes.max, Math.max(partitionBytes.min, share));
+  };
+
+  function open(key: string, place: Place, identity: string): void {
+    const lane = createLane(place, {
+      sink,
+      limits: options,
+      heldBytesMax: partitionBytesMax,
+      before: inHand.get(key) ?? Promise.resolve(),
+      isCurrent: () => membership.identity() === identity,
+      startOffset: () => offsets.start(place),
+      offsetAfterReset: (from) => offsets.afterReset(place, from),
+      commit: (offset, isOurs) => offsets.commit(place, offset, isOurs),
+      wake,
+    });
+    lanes.set(key, lane);
+    inHand.set(key, lane.dealtWith);
+  }
+
+  /** Under another identity all lanes are new ones: what was fetched before counts for nothing. */
+  function assign(places: readonly Place[], isEnding: boolean): void {
+    const identity = places.length === 0 ? null : membership.identity();
+    const assigned = new Map(places.map((place) => [keyOf(place), place]));
+    for (const [key, lane] of lanes) {
+      if (assigned.has(key) && identity === lanesIdentity) continue;
+      lane.lose();
+      lanes.delete(key);
+    }
+    lanesIdentity = identity;
+    if (membership.identity() !== null) hasJoined = true;
+    if (isEnding || identity === null) return;
+    for (const [key, place] of assigned) if (!lanes.has(key)) open(key, place, identity);
+    wake();
+  }
+
+  return {
+    assign,
+    all: () => [...lanes.values()],
+    hasJoined: () => hasJoined,
+    partitionBytesMax,
+    wake,
+    woken: (): Promise<void> => {
+      woken = Promise.withResolvers();
+      return woken.promise;
+    },
   };
 }
 
 const keyOf = ({ topic, partition }: Place): string => `${topic}/${partition}`;
-
-/** Of the session's options those of the client, which looks at what it is given. */
-function membershipOptions(o: SessionOptions): MembershipOptions {
-  const { groupId, groupProtocol, sessionTimeout, rebalanceTimeout, heartbeatInterval, requestTimeout } = o;
-  const { autocreateTopics, retries, topics, metadataMaxAgeMs } = o;
-  const client = { groupId, groupProtocol, sessionTimeout, rebalanceTimeout, heartbeatInterval };
-  return { ...client, requestTimeout, autocreateTopics, retries, topics, metadataMaxAgeMs };
-}

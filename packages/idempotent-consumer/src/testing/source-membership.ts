@@ -43,7 +43,7 @@ export const membershipTests: ContractTests = {
         for (const partition of moved) {
           expect(answers.get(partition)).toBe(false);
           expect(await broker.committedOffset(groupId, topic, partition)).toBeNull();
-          expect(second.offsets(partition)).toEqual([0, 1, 2]);
+          expect(second.offsets(partition).slice(0, 3)).toEqual([0, 1, 2]);
         }
       } finally {
         gate.open();
