@@ -6,6 +6,7 @@ import { beginChunk, type ChunkPlace, endChunk } from './chunk-starts.ts';
 import type { ConsumerCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import { asError } from './reason.ts';
+import { createRecentIds } from './recent-ids.ts';
 import type { ConsumedRecord } from './record.ts';
 import type { Slots } from './slots.ts';
 import { type Reading, type SortedRecords, sortRecords } from './sort-records.ts';
@@ -31,6 +32,8 @@ export interface IntakeDeps<E, Tx extends ConsumerTransaction> extends AcceptDep
 
 /** From this try of a chunk on somebody should look: with the default backoff about 20 s have gone by. */
 const loudFrom = 10;
+/** Enough for what is delivered twice in a row, as by a relay that died or a source that was built anew; about 1 MB. */
+const recentIdsMax = 5_000;
 
 type Records = RecordChunk['records'];
 
@@ -43,12 +46,15 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
 ): (chunk: RecordChunk) => Promise<ChunkOutcome> {
   const { consumerName, groupId, transaction, logger, counts, crashPoint } = deps;
   const untimed = { signal: new AbortController().signal };
+  const recent = createRecentIds(recentIdsMax);
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
-    const sorted = await sortRecords(chunk.records, deps.reading);
+    const all = await sortRecords(chunk.records, deps.reading);
+    const sorted = { ...all, events: all.events.filter((event) => !recent.has(event)) };
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
     if (isHandled && !(await takeOver(chunk, sorted))) return 'abandoned';
     deps.onSkipped(sorted.skipped);
+    counts.duplicates += all.events.length - sorted.events.length;
     if (isHandled) crashPoint('consumer.offsets.before-commit');
     await chunk.commitOffsets();
     if (isHandled) crashPoint('consumer.offsets.after-commit');
@@ -92,6 +98,7 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
     const isDone = await untilDone(chunk, async () => {
       if (starts > deps.startsMax) await acceptAsDead(deps, acceptance, starts, deps.onAccepted);
       else await acceptChunk(deps, acceptance, deps.onAccepted);
+      recent.committed(events);
       if (events.length + invalid.length === 0) return true;
       crashPoint('consumer.accept.after-commit');
       return true;
