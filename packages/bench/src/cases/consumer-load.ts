@@ -122,7 +122,8 @@ async function rememberAll(database: BenchDatabase, count: number): Promise<void
 
 function rowOf(name: string, rounds: readonly Loaded[]) {
   const of = (pick: (one: Loaded) => number, digits = 1) => {
-    const values = rounds.map(pick);
+    // Duplicates are not handled; what is not a number comes as null from the process that says it.
+    const values = rounds.map((one) => pick(one) ?? Number.NaN);
     return values.some(Number.isNaN) ? '-' : spreadText(spread(values), digits);
   };
   return {
