@@ -15,7 +15,7 @@ import { asError } from './reason.ts';
 import { createRetention } from './retention.ts';
 import { createRetryExecutor, type Settled } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
-import { createSlots } from './slots.ts';
+import { createCompany, createSlots } from './slots.ts';
 import type { RecordChunk } from './source.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
@@ -59,11 +59,11 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
   const clashes = createClashReport(logger, consumerName);
   const stopping = new AbortController();
-  let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
+  let control: Control | undefined; // nothing is done before it is known
   let stoppedBy: ConsumerError | undefined;
   let watching: Promise<void> | undefined;
 
-  const mayTry = () => !control.paused && !killSwitch.isOpen() && stoppedBy === undefined;
+  const mayTry = () => control?.paused === false && stoppedBy === undefined;
   const accepting = {
     ...settings,
     transaction,
@@ -74,6 +74,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     handleAll: handleAllBy(settings),
     reading: { decode, identity, orderingKey },
     onStandstill,
+    company: createCompany(),
+    progress,
   };
   const executor = createRetryExecutor(
     { ...accepting, mayTry, onSettled },
@@ -91,6 +93,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     counts,
     turn,
     onAccepted,
+    onProgress: (chunk) => progress.goOn(chunk.records),
     onSkipped: (count) => {
       counts.skipped += count;
       skips.skipped(count);
@@ -109,11 +112,12 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   /** Resolves when the chunk may be tried, or is no longer ours. */
   async function turn(chunk: RecordChunk): Promise<void> {
-    while ((control.paused || stoppedBy !== undefined) && !chunk.signal.aborted) {
-      progress.wait(chunk.records);
+    while (!mayTry() && !chunk.signal.aborted) {
+      progress.goOn(chunk.records);
       await sleep(turnPollMs, undefined, { signal: chunk.signal }).catch(() => undefined);
     }
     await killSwitch.turn(chunk.signal);
+    progress.goOn(chunk.records);
   }
 
   function onAccepted(accepted: Accepted): void {

@@ -57,7 +57,7 @@ export interface ConsumerOptions<E, Tx extends ConsumerTransaction> {
   readonly retriesInParallelMax?: number;
   /** How often stored events that are due are looked for, and whether the consumer is paused; 1 s. */
   readonly pollIntervalMs?: number;
-  /** Starts of one event without an end, each of which ended the process, until it is a dead letter; 10. */
+  /** Starts of one event without an end, each of which ended the process, until it is a dead letter; 10, at least 2. */
   readonly startsMax?: number;
   /** Bytes of a value that a dead letter keeps; 1 MiB. Its length and hash are kept always. */
   readonly deadLetterBytesMax?: number;
@@ -128,6 +128,10 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
       'identity is needed with several topics: "topic" or "source" if two producers may use the same event id, "id" if none do',
     );
   assertPositive(settings, Object.keys(numbers));
+  if (settings.startsMax < 2)
+    throw invalid(
+      'startsMax is less than 2; the first start is that of a whole chunk, and may be the fault of others',
+    );
   assertPositive(settings.retry, Object.keys(retryDefaults), 'retry.');
   const { shareMin, ...counts } = settings.killSwitch;
   assertPositive(counts, Object.keys(counts), 'killSwitch.');

@@ -4,8 +4,8 @@ import type { ConsumedRecord } from './record.ts';
 export interface Progress {
   /** A chunk is being accepted. @returns how to say that it is not any more */
   begin(records: readonly [ConsumedRecord, ...ConsumedRecord[]]): () => void;
-  /** Waiting for an operator, or for the kill switch, is no lack of progress. */
-  wait(records: readonly [ConsumedRecord, ...ConsumedRecord[]]): void;
+  /** Part of it was accepted; or it waits for an operator or the kill switch, which is no lack of progress. */
+  goOn(records: readonly [ConsumedRecord, ...ConsumedRecord[]]): void;
   /** Whether every chunk in hand was begun, or one of its partition accepted, within this time. */
   isGettingOn(withinMs: number): boolean;
   /** Chunks in hand: the oldest record of each, and since when it is being accepted. */
@@ -21,7 +21,7 @@ export function createProgress(now: () => number = () => performance.now()): Pro
         chunks.delete(records);
       };
     },
-    wait(records) {
+    goOn(records) {
       const chunk = chunks.get(records);
       if (chunk !== undefined) chunk.sinceMs = now();
     },

@@ -12,7 +12,8 @@ import type { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
 import { insertReceived } from './processed-events.ts';
-import { asError, reasonOf } from './reason.ts';
+import type { Progress } from './progress.ts';
+import { asError, isA, reasonOf } from './reason.ts';
 import { EndsItsProcess, type Verdict, verdictOn } from './routing.ts';
 import {
   type ClaimedEvent,
@@ -21,14 +22,17 @@ import {
   releaseClaimed,
   settleClaimed,
 } from './scheduled-events.ts';
+import type { Company } from './slots.ts';
 import { type Reading, readRecord } from './sort-records.ts';
-import type { ConsumerTransaction } from './transaction.ts';
+import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
 /** What the executor works with. */
 export interface RetryExecutorDeps<E, Tx extends ConsumerTransaction> extends AcceptDeps<E, Tx> {
   readonly reading: Reading<E>;
-  /** Whether events may be tried now: the consumer is not paused, and the kill switch is closed. */
+  readonly company: Company;
+  readonly progress: Progress;
+  /** Whether events may be tried now: the consumer is not paused and does not stand still. */
   readonly mayTry: () => boolean;
   readonly onSettled: (settled: Settled) => void;
   /** The kill switch tripped, or `routeError` answered "stop". */
@@ -69,29 +73,40 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
   deps: RetryExecutorDeps<E, Tx>,
   options: RetryExecutorOptions,
 ): RetryExecutor {
-  const { consumerName, logger, onDeadLetter } = deps;
+  const { consumerName, logger, onDeadLetter, killSwitch, company } = deps;
   const stopping = new AbortController();
   const trying = new Set<Promise<void>>();
   let idle = new AbortController();
   let running: Promise<void> | undefined;
   let failures = 0;
+  /** Of events that may end their process one at a time is tried, with nothing beside. */
+  let isSuspectInHand = false;
 
   const untimed = { signal: new AbortController().signal };
 
-  async function claim(countMax: number): Promise<ClaimedEvent[]> {
+  async function claim(): Promise<ClaimedEvent[]> {
+    const free = options.parallelMax - trying.size;
+    if (free <= 0 || !deps.mayTry() || !killSwitch.takeTurn()) return [];
     const { leaseMs } = options;
-    return deps.transaction(
-      (tx) => claimHeads(tx, consumerName, { countMax, leaseMs, onDeadLetter }),
-      untimed,
-    );
+    const countMax = killSwitch.isOpen() ? 1 : free;
+    const suspectsMax = isSuspectInHand ? 0 : 1;
+    let claimed: ClaimedEvent[] = [];
+    try {
+      claimed = await deps.transaction(
+        (tx) => claimHeads(tx, consumerName, { countMax, suspectsMax, leaseMs, onDeadLetter }),
+        untimed,
+      );
+    } finally {
+      if (claimed.length === 0) killSwitch.giveBackTurn();
+    }
+    return claimed;
   }
 
   async function loop(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const free = options.parallelMax - trying.size;
       let claimed: ClaimedEvent[] = [];
       try {
-        if (free > 0 && deps.mayTry()) claimed = await claim(free);
+        claimed = await claim();
         failures = 0;
       } catch (error) {
         failures++;
@@ -108,7 +123,13 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
   }
 
   function begin(claimed: ClaimedEvent): void {
-    const attempt = tryOnce(claimed).finally(() => {
+    const isSuspect = claimed.starts > 1;
+    if (isSuspect) isSuspectInHand = true;
+    const done = deps.progress.begin([claimed.record]);
+    deps.crashPoint('consumer.retry.claimed');
+    const attempt = company[isSuspect ? 'alone' : 'beside'](() => tryOnce(claimed)).finally(() => {
+      done();
+      if (isSuspect) isSuspectInHand = false;
       trying.delete(attempt);
       idle.abort();
     });
@@ -128,6 +149,7 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
         claimed.starts > options.startsMax
           ? await giveUp(deps, claimed, reasonOf(new EndsItsProcess(claimed.starts)))
           : await tryClaimed(deps, claimed);
+      deps.crashPoint('consumer.retry.after-commit');
       if (settled !== undefined) deps.onSettled(settled);
     } catch (error) {
       await backOff(claimed, error);
@@ -175,7 +197,8 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
   let isReadyToCommit = false;
   let failure: Thrown;
   try {
-    const settled = await deps.transaction(
+    const settled = await runIn(
+      deps.transaction,
       async (tx) => {
         isReadyToCommit = false;
         handlerRun.begin();
@@ -189,24 +212,21 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
         isReadyToCommit = true;
         return done;
       },
-      { signal: handlerRun.signal },
+      handlerRun.signal,
     );
     if (settled !== undefined) await handlerRun.committed();
     return settled;
   } catch (error) {
-    if (error instanceof TryFailed) failure = { thrown: error.cause };
+    if (isA(error, TryFailed)) failure = { thrown: error.cause };
     else if (isReadyToCommit && !isTransient(error)) failure = { thrown: error };
     else throw error;
   }
   if (read === undefined) throw failure.thrown;
   const delivery = { ...read, attempt: claimed.attempts + 1 };
-  return deps.transaction(
-    async (tx) => {
-      const { isMine } = await lockClaimed(tx, claimed);
-      return isMine ? settleFailure(deps, tx, claimed, delivery, failure) : undefined;
-    },
-    { signal: new AbortController().signal },
-  );
+  return runIn(deps.transaction, async (tx) => {
+    const { isMine } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
+    return isMine ? settleFailure(deps, tx, claimed, delivery, failure) : undefined;
+  });
 }
 
 /** The transaction cannot go on after the handler; how it failed is stored in another. */
@@ -219,7 +239,7 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
   delivery: Delivery<E> | undefined,
   handlerRun: HandlerRun<E>,
 ): Promise<Settled | undefined> {
-  const { isMine, backend } = await lockClaimed(tx, claimed);
+  const { isMine, backend } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
   if (!isMine) return undefined;
   handlerRun.useBackend(backend);
   if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
@@ -234,13 +254,13 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
 
 /** Its inbox row was written when it was stored; a record that could not be decoded then has none yet. */
 async function isToBeHandled<E, Tx extends ConsumerTransaction>(
-  { consumerName }: RetryExecutorDeps<E, Tx>,
+  { consumerName, handleTimeoutMs }: RetryExecutorDeps<E, Tx>,
   tx: Tx,
   { eventId, record }: ClaimedEvent,
   { id }: Delivery<E>,
 ): Promise<boolean> {
   if (id === eventId) return true;
-  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...record }]);
+  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...record }], handleTimeoutMs);
   return isNew.has(id);
 }
 
@@ -253,7 +273,7 @@ async function handleUndoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (error) {
     if (handlerRun.signal.aborted) throw new TryFailed('handler timed out', { cause: error });
-    if (error instanceof SavepointGone) throw new TryFailed('savepoint gone', { cause: error.cause });
+    if (isA(error, SavepointGone)) throw new TryFailed('savepoint gone', { cause: error.cause });
     throw error;
   }
 }
@@ -265,7 +285,7 @@ async function settleFailure<E, Tx extends ConsumerTransaction>(
   delivery: Delivery<E>,
   { thrown }: Thrown,
 ): Promise<Settled> {
-  if (deps.killSwitch.trips({ succeeded: 0, failedKeys: [claimed.orderingKey] })) {
+  if (deps.killSwitch.trips(failureOf(claimed))) {
     throw tripped(thrown);
   }
   const verdict = verdictOn(deps, delivery, thrown);
@@ -273,19 +293,23 @@ async function settleFailure<E, Tx extends ConsumerTransaction>(
   return settleAs(deps, tx, claimed, verdict, delivery.attempt);
 }
 
+const failureOf = ({ orderingKey }: ClaimedEvent) => ({
+  succeeded: 0,
+  failedKeys: [orderingKey],
+  undecided: 0,
+});
+
 async function giveUp<E, Tx extends ConsumerTransaction>(
   deps: RetryExecutorDeps<E, Tx>,
   claimed: ClaimedEvent,
   reason: string,
 ): Promise<Settled | undefined> {
-  return deps.transaction(
-    async (tx) => {
-      const { isMine } = await lockClaimed(tx, claimed);
-      if (!isMine) return undefined;
-      return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
-    },
-    { signal: new AbortController().signal },
-  );
+  return runIn(deps.transaction, async (tx) => {
+    const { isMine } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
+    if (!isMine) return undefined;
+    if (deps.killSwitch.trips(failureOf(claimed))) throw tripped(reason);
+    return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
+  });
 }
 
 async function settleAs<E, Tx extends ConsumerTransaction>(

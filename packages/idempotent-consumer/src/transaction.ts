@@ -28,12 +28,41 @@ export type ConsumerTransaction = KyselyTransaction | PgTransaction;
  *
  * `signal` is aborted when a handler has run for too long. The transaction must then not be committed, and its
  * connection must not be used again: see {@link pgTransaction}. With a function that does not look at the signal the
- * consumer ends the transaction's backend over another connection.
+ * consumer terminates the transaction's backend. Listen to the `error` events of your pool and of its clients: pg ends a
+ * process that nobody listens in when a connection breaks.
  */
 export type RunTransaction<Tx extends ConsumerTransaction> = <R>(
   work: (tx: Tx) => Promise<R>,
   options: { readonly signal: AbortSignal },
 ) => Promise<R>;
+
+/**
+ * Runs `work` by `transaction`, and throws what `work` threw as it was. A transaction function may wrap it, or throw in
+ * its place how ROLLBACK failed on a connection that is dead.
+ */
+export async function runIn<Tx extends ConsumerTransaction, R>(
+  transaction: RunTransaction<Tx>,
+  work: (tx: Tx) => Promise<R>,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<R> {
+  let thrown: readonly unknown[] = [];
+  try {
+    return await transaction(
+      async (tx) => {
+        thrown = [];
+        try {
+          return await work(tx);
+        } catch (error) {
+          thrown = [error];
+          throw error;
+        }
+      },
+      { signal },
+    );
+  } catch (error) {
+    throw thrown.length === 0 ? error : thrown[0];
+  }
+}
 
 /** The part of pg's `Pool` that {@link pgTransaction} uses. */
 export interface PgPool<Client extends PgPoolClient> {
