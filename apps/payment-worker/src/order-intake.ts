@@ -65,6 +65,7 @@ export function createOrderIntake(
       orderingKey: ({ data }) => data.orderId,
       handleBatch,
       handleTimeoutMs,
+      retention: {}, // 30 days, far beyond what the topic keeps
     },
   );
 }

@@ -12,6 +12,7 @@ import { silentLogger, steadyLogger } from './logger.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
+import { createRetention } from './retention.ts';
 import { createRetryExecutor } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createCompany, createSlots } from './slots.ts';
@@ -55,6 +56,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   const killSwitch = createKillSwitch(settings.killSwitch);
   const progress = createProgress();
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
+  const retention =
+    settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
   const clashes = createClashReport(logger, consumerName);
   const stopping = new AbortController();
   let control: Control | undefined; // nothing is done before it is known
@@ -203,6 +206,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       await assertMigrated(transaction);
       watching ??= watchControl();
       executor.start();
+      retention?.start();
       source.start({
         onChunk,
         logger,
@@ -215,6 +219,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       await source.stop();
       stopping.abort();
       await executor.stop();
+      await retention?.stop();
       await watching;
     },
     isHealthy: () =>

@@ -6,6 +6,7 @@ import { beginAlone, beginChunk, type ChunkPlace, endChunk } from './chunk-start
 import type { ConsumerCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import { asError } from './reason.ts';
+import { createRecentIds } from './recent-ids.ts';
 import type { ConsumedRecord } from './record.ts';
 import type { Company, Slots } from './slots.ts';
 import { type Reading, type SortedRecords, sortRecords } from './sort-records.ts';
@@ -34,6 +35,8 @@ export interface IntakeDeps<E, Tx extends ConsumerTransaction> extends AcceptDep
 
 /** From this try of a chunk on somebody should look: with the default backoff about 20 s have gone by. */
 const loudFrom = 10;
+/** Enough for what is delivered twice in a row, as by a relay that died or a source that was built anew; about 1 MB. */
+const recentIdsMax = 5_000;
 
 type Records = RecordChunk['records'];
 
@@ -46,13 +49,17 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
 ): (chunk: RecordChunk) => Promise<ChunkOutcome> {
   const { consumerName, groupId, transaction, logger, counts, company, crashPoint } = deps;
   const untimed = { signal: new AbortController().signal };
+  const recent = createRecentIds(recentIdsMax);
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
-    const sorted = await read(chunk, chunk.records);
-    if (sorted === undefined) return 'abandoned';
+    const all = await read(chunk, chunk.records);
+    if (all === undefined) return 'abandoned';
+    const sorted = { ...all, events: recent.without(all.events) };
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
     if (isHandled && !(await takeOver(chunk, sorted))) return 'abandoned';
+    recent.committed(sorted.events);
     deps.onSkipped(sorted.skipped);
+    counts.duplicates += all.events.length - sorted.events.length;
     if (isHandled) crashPoint('consumer.offsets.before-commit');
     await chunk.commitOffsets();
     if (isHandled) crashPoint('consumer.offsets.after-commit');

@@ -5,6 +5,7 @@ import type { Handle, HandleBatch } from './handler.ts';
 import { type KillSwitchOptions, killSwitchDefaults } from './kill-switch.ts';
 import type { Logger } from './logger.ts';
 import type { ConsumedRecord, Decode } from './record.ts';
+import { type RetentionOptions, retentionSettings } from './retention.ts';
 import { type Retry, type RouteError, retryDefaults } from './routing.ts';
 import type { OnDeadLetter } from './scheduled-events.ts';
 import { type EventIdentity, eventIdProblem } from './sort-records.ts';
@@ -66,6 +67,8 @@ export interface ConsumerOptions<E, Tx extends ConsumerTransaction> {
   readonly acceptRetryMaxMs?: number;
   /** After this long without an accepted chunk, while one is in hand, the consumer is unhealthy; 90 s. */
   readonly stalledAfterMs?: number;
+  /** Deletes what is older than its horizons, while this consumer runs; nothing is deleted unless given. */
+  readonly retention?: RetentionOptions;
 }
 
 const numbers = {
@@ -92,6 +95,7 @@ export type ConsumerSettings<E, Tx extends ConsumerTransaction> = typeof numbers
   readonly routeError: RouteError<E> | undefined;
   readonly onDeadLetter: OnDeadLetter;
   readonly killSwitch: KillSwitchOptions;
+  readonly retention: Required<RetentionOptions> | undefined;
 };
 
 /** @throws ConsumerError `CONSUMER_OPTION_INVALID` */
@@ -110,6 +114,7 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
     killSwitch: { ...killSwitchDefaults, ...options.killSwitch },
     onDeadLetter: options.onDeadLetter ?? 'block-key',
     identity: options.identity,
+    retention: options.retention && retentionSettings(options.retention),
   };
   // A consumer name is the other half of the inbox's key.
   const problem = eventIdProblem(settings.consumerName);

@@ -85,8 +85,9 @@ export async function takenFromOtherTopic(
   if (events.length === 0) return [];
   const rows = await askRows<{ id: string }>(
     tx,
+    // Not a join, which PostgreSQL may make by reading the whole inbox: each id is looked up by the primary key.
     asAnswer(`SELECT e.event_id AS id FROM unnest($2::text[], $3::text[]) AS e (event_id, topic)
-      JOIN processed_events p ON p.event_id = e.event_id AND p.worker_id = $1 WHERE p.topic <> e.topic`),
+      WHERE e.topic <> (SELECT p.topic FROM processed_events p WHERE p.event_id = e.event_id AND p.worker_id = $1)`),
     [consumerName, events.map((event) => event.eventId), events.map((event) => event.topic)],
   );
   return rows.map(({ id }) => id);
