@@ -9,6 +9,7 @@ import {
 } from './accepting-transaction.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
+import { isA } from './reason.ts';
 import { EndedItsTransaction, EndsItsProcess } from './routing.ts';
 import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
@@ -104,9 +105,9 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
     await handlerRun.committed();
     return undefined;
   } catch (error) {
-    if (error instanceof FaultOfEvents) {
+    if (isA(error, FaultOfEvents)) {
       const { thrown } = error.failed;
-      if (!(thrown instanceof EndedItsTransaction)) return error.failed;
+      if (!isA(thrown, EndedItsTransaction)) return error.failed;
       await acceptEnded(deps, { ...chunk, ownIds: handlerRun.newIds() }, thrown, onAccepted);
       throw endedByHandler(thrown);
     }
@@ -117,7 +118,8 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
 }
 
 /**
- * A handler has ended the transaction in which it and others worked: which of the events are handled nobody knows, and
+ * A handler has ended the transaction in which it and others worked; what they did after that was committed statement by
+ * statement, whether it was a COMMIT or a ROLLBACK: which of the events are handled nobody knows, and
  * the inbox may have them all. None may be handled again, none may be lost.
  */
 async function acceptEnded<E, Tx extends ConsumerTransaction>(
@@ -187,8 +189,7 @@ async function undoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (thrown) {
     if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
-    if (thrown instanceof SavepointGone)
-      throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
+    if (isA(thrown, SavepointGone)) throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
     throw thrown;
   }
 }

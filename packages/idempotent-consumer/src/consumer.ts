@@ -158,7 +158,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
     if (state === 'DEAD') logger.warn(entry, 'dead letter');
     else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
-    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped, as routeError said');
+    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped');
   }
 
   function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {

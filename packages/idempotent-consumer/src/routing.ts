@@ -58,7 +58,8 @@ export class EndsItsProcess extends Error {
  */
 export class EndedItsTransaction extends Error {
   constructor(cause: unknown) {
-    super('its handler ended the transaction that it was given; what it did may stand', { cause });
+    const threw = cause === undefined ? '' : `; it threw ${reasonOf(cause)}`;
+    super(`its handler ended the transaction that it was given; what it did may stand${threw}`, { cause });
     this.name = 'EndedItsTransaction';
   }
 }

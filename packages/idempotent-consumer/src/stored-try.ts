@@ -11,9 +11,17 @@ import type { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
 import { insertReceived } from './processed-events.ts';
-import { asError, reasonOf } from './reason.ts';
+import { asError, isA, reasonOf } from './reason.ts';
 import { EndsItsProcess, type Verdict, verdictOn } from './routing.ts';
-import { type ClaimedEvent, lockClaimed, releaseClaimed, settleClaimed } from './scheduled-events.ts';
+import {
+  type ClaimedEvent,
+  isProvisional,
+  keyClaimed,
+  lockClaimed,
+  nameClaimed,
+  releaseClaimed,
+  settleClaimed,
+} from './scheduled-events.ts';
 import { type Reading, readRecord } from './sort-records.ts';
 import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
@@ -105,7 +113,7 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
     if (settled !== undefined) await handlerRun.committed();
     return settled;
   } catch (error) {
-    if (error instanceof TryFailed) failure = { thrown: error.cause };
+    if (isA(error, TryFailed)) failure = { thrown: error.cause };
     else if (isReadyToCommit && !isTransient(error)) failure = { thrown: error };
     else throw error;
   }
@@ -130,6 +138,10 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
   const { isMine, backend } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
   if (!isMine) return undefined;
   handlerRun.useBackend(backend);
+  if (delivery !== undefined && isProvisional(claimed)) {
+    await keyClaimed(tx, claimed, delivery.orderingKey);
+    return undefined; // claimed anew when it is the head of that key
+  }
   if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
     const failure = await handleUndoably(handlerRun, tx, delivery);
     if (failure !== undefined) return settleFailure(deps, tx, claimed, delivery, failure);
@@ -144,11 +156,14 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
 async function isToBeHandled<E, Tx extends ConsumerTransaction>(
   { consumerName, handleTimeoutMs }: StoredTryDeps<E, Tx>,
   tx: Tx,
-  { eventId, record }: ClaimedEvent,
+  claimed: ClaimedEvent,
   { id }: Delivery<E>,
 ): Promise<boolean> {
-  if (id === eventId) return true;
-  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...record }], handleTimeoutMs);
+  if (id === claimed.eventId) return true;
+  const events = [{ eventId: id, ...claimed.record }];
+  const { isNew } = await insertReceived(tx, consumerName, events, handleTimeoutMs);
+  // The inbox row stands even if the handler fails: the next try must not take it for another's.
+  if (isNew.has(id)) await nameClaimed(tx, claimed, id);
   return isNew.has(id);
 }
 
@@ -161,7 +176,7 @@ async function handleUndoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (error) {
     if (handlerRun.signal.aborted) throw new TryFailed('handler timed out', { cause: error });
-    if (error instanceof SavepointGone) throw new TryFailed('savepoint gone', { cause: error.cause });
+    if (isA(error, SavepointGone)) throw new TryFailed('savepoint gone', { cause: error.cause });
     throw error;
   }
 }
@@ -197,7 +212,9 @@ async function giveUp<E, Tx extends ConsumerTransaction>(
     const { isMine } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
     if (!isMine) return undefined;
     if (deps.killSwitch.trips(failureOf(claimed))) throw tripped(loggedReason);
-    return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
+    const attempts = claimed.attempts + 1;
+    if (isProvisional(claimed)) return backToLetter(tx, claimed, reason, attempts);
+    return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, attempts);
   });
 }
 
@@ -215,6 +232,18 @@ async function settleAs<E, Tx extends ConsumerTransaction>(
   return { claimed, state: verdict.state, attempts, reason, deadLetters };
 }
 
+/** A record that still cannot be decoded is of no key, and blocks none: its letter is what it was before. */
+async function backToLetter(
+  tx: ConsumerTransaction,
+  claimed: ClaimedEvent,
+  reason: string,
+  attempts: number,
+): Promise<Settled> {
+  await settleClaimed(tx, claimed, { state: 'DISCARDED', reason });
+  await reviveDeadLetter(tx, claimed.seq, { reason, attempts, isUnscheduled: true });
+  return { claimed, state: 'DEAD', attempts, reason, deadLetters: [] };
+}
+
 /** A letter that was replayed is DEAD again in its row; the sink is told of new ones. */
 async function storeLetter<E, Tx extends ConsumerTransaction>(
   { consumerName, deadLetterBytesMax, deadLetterSink }: StoredTryDeps<E, Tx>,
@@ -224,9 +253,10 @@ async function storeLetter<E, Tx extends ConsumerTransaction>(
   attempts: number,
 ): Promise<readonly StoredDeadLetter[]> {
   const { record, eventId, seq } = claimed;
+  // Not by its place: another record may have come to stand there.
+  if (await reviveDeadLetter(tx, seq, { reason, attempts })) return [];
   const letter = { ...record, consumerName, eventId, payload: null, reason, attempts, scheduledSeq: seq };
   const fresh = await insertDeadLetters(tx, [letter], deadLetterBytesMax);
   if (fresh.length > 0) await tellSink(deadLetterSink, tx, fresh);
-  else await reviveDeadLetter(tx, seq, { reason, attempts });
   return fresh;
 }
