@@ -39,9 +39,7 @@ describe('logs and counts', () => {
       handle: countUp,
       decode: (record) => quoting[how]?.(record) as Decoded<CountEvent>,
     });
-    await source.deliver([
-      { value: `x${secret}`, headers: { version: Buffer.from(secret) }, key: secret },
-    ]);
+    await source.deliver([{ value: `x${secret}`, headers: { version: Buffer.from(secret) }, key: secret }]);
     expect(await db().deadLetters(consumerName)).toMatchObject([{ offset: '0' }]);
     expect(logger.entries.map(({ message }) => message)).toContain('dead letter');
     expect(inspect(logger.entries, { depth: 20 })).not.toContain(secret);
