@@ -1,6 +1,7 @@
 import { createTestTopic, testStack, uniqueName } from '@orders/dev-stack/testing';
 import { type ITopicConfig, Kafka, type KafkaConfig, logLevel, type Message } from 'kafkajs';
 import { afterEach } from 'vitest';
+import { ownCluster } from '../src/kafkajs/cluster-tap.ts';
 import { type KafkajsSourceOptions, kafkajsSource } from '../src/kafkajs.ts';
 import type { Logger } from '../src/logger.ts';
 import type { ConsumedRecord } from '../src/record.ts';
@@ -67,6 +68,27 @@ export async function committedOffset(groupId: string, topic: string, partition 
   });
 }
 
+/** Commits an offset for a group that has no members. */
+export async function commitOffset(groupId: string, topic: string, offset: string): Promise<void> {
+  const cluster = ownCluster(testKafka(), groupId);
+  await cluster.connect();
+  try {
+    const coordinator = await cluster.findGroupCoordinator({ groupId });
+    const topics = [{ topic, partitions: [{ partition: 0, offset }] }];
+    await coordinator.offsetCommit({ groupId, memberId: '', groupGenerationId: -1, topics });
+  } finally {
+    await cluster.disconnect();
+  }
+}
+
+/** Deletes the records before an offset. */
+export async function deleteRecords(topic: string, offset: string): Promise<void> {
+  await withAdmin(async (admin) => {
+    await admin.fetchTopicOffsets(topic); // kafkajs wants to know the topic first
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset }] });
+  });
+}
+
 export interface LogEntry {
   readonly level: keyof Logger;
   readonly fields: Record<string, unknown>;
@@ -130,4 +152,4 @@ export const soon = { timeout: 20_000, interval: 50 };
 
 export const text = (value: string): Message => ({ value });
 
-export { createTestTopic, uniqueName };
+export { createTestTopic, testStack, uniqueName };

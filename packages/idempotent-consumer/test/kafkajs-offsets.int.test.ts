@@ -1,18 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import {
+  commitOffset,
   committedOffset,
   createTestTopic,
+  deleteRecords,
   produce,
   soon,
   text,
   uniqueName,
   useSources,
-  withAdmin,
 } from './kafkajs-harness.ts';
-
-const deleteRecords = (topic: string, offset: string) =>
-  withAdmin((admin) => admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset }] }));
 
 describe('where a kafkajs source begins', () => {
   const start = useSources();
@@ -41,9 +39,7 @@ describe('where a kafkajs source begins', () => {
     const topic = await createTestTopic('existing');
     await produce(topic, ['a', 'b', 'c'].map(text));
     const groupId = uniqueName('group');
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     const { places } = start({ topics: [topic], groupId, begin: 'latest' });
     await expect.poll(() => places(), soon).toEqual(['0:1', '0:2']);
   });
@@ -55,9 +51,7 @@ describe('an offset that is out of range', () => {
   async function groupBehind(topic: string): Promise<string> {
     const groupId = uniqueName('group');
     await produce(topic, ['a', 'b', 'c', 'd', 'e'].map(text));
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     await deleteRecords(topic, '3');
     return groupId;
   }
@@ -106,9 +100,7 @@ describe('an offset that is out of range', () => {
     const topic = await createTestTopic('range-others', { partitions: 3 });
     const groupId = uniqueName('group');
     for (const partition of [0, 1, 2]) await produce(topic, ['a', 'b', 'c'].map(text), { partition });
-    await withAdmin((admin) =>
-      admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: '1' }] }),
-    );
+    await commitOffset(groupId, topic, '1');
     await deleteRecords(topic, '2');
     const { places } = start({ topics: [topic], groupId });
     await expect.poll(() => places().length, soon).toBe(7);

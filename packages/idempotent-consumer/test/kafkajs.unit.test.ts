@@ -1,39 +1,80 @@
 import type { EachBatchPayload, Kafka } from 'kafkajs';
-import { describe, expect, it } from 'vitest';
-import { createKafkajsSource } from '../src/kafkajs.ts';
-import { silentLogger } from '../src/logger.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type KafkajsSourceOptions, kafkajsSource } from '../src/kafkajs.ts';
+import type { Logger } from '../src/logger.ts';
 import type { ChunkOutcome, RecordChunk } from '../src/source.ts';
 
 /**
  * What a real broker does not do on demand: a re-join in the middle of a batch, a crash, a client that hangs. The
- * payloads have the shapes that kafkajs 2.2.4 gives them.
+ * payloads, the cluster and its brokers have the shapes that kafkajs 2.2.4 gives them.
  */
 function stubKafka() {
   const built: ReturnType<typeof stubConsumer>[] = [];
-  const kafka = { consumer: () => built[built.push(stubConsumer()) - 1] } as unknown as Kafka;
-  return { kafka, built };
+  const consumer = (config: ConsumerConfig) => {
+    // One of these is asked for to leave the group from outside, and never run.
+    const one = stubConsumer(config, () => built.push(one));
+    return one;
+  };
+  return { kafka: { consumer } as unknown as Kafka, built };
 }
 
-function stubConsumer() {
-  const listeners = new Map<string, (event: unknown) => void>();
+type ConsumerConfig = NonNullable<Parameters<Kafka['consumer']>[0]>;
+type Answer = { responses: { topicName: string; partitions: { partition: number; messages: object[] }[] }[] };
+
+function stubConsumer(config: ConsumerConfig, onConnect: () => void) {
+  const listeners = new Map<string, ((event: unknown) => void)[]>();
   const running = Promise.withResolvers<{ eachBatch(payload: EachBatchPayload): Promise<void> }>();
   let disconnects = 0;
+  const broker = {
+    answer: Promise.resolve<Answer>({ responses: [] }),
+    fetch: (_: unknown) => broker.answer,
+    joinGroup: async (_: { memberId: string }) => ({ memberId: 'm', generationId: 1 }),
+    leaveGroup: async () => undefined,
+  };
+  const cluster = {
+    findBroker: async () => broker,
+    findGroupCoordinator: async () => broker,
+    fetchTopicsOffset: async () => [],
+    connect: async () => undefined,
+    disconnect: async () => undefined,
+  };
+  config.partitionAssigners?.[0]?.({ cluster, groupId: config.groupId, logger: {} } as never);
+  const emit = (name: string, payload: unknown = {}) => {
+    for (const listener of listeners.get(name) ?? []) listener({ payload });
+  };
   return {
     events: { HEARTBEAT: 'heartbeat', FETCH: 'fetch', GROUP_JOIN: 'join', CRASH: 'crash' },
-    on: (name: string, listener: (event: unknown) => void) => listeners.set(name, listener),
-    connect: async () => undefined,
+    on: (name: string, listener: (event: unknown) => void) => {
+      listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+    },
+    connect: async () => onConnect(),
     subscribe: async () => undefined,
-    run: async (config: Awaited<typeof running.promise>) => running.resolve(config),
+    run: async (o: Awaited<typeof running.promise>) => running.resolve(o),
     disconnect: async () => {
       disconnects++;
     },
+    seek: () => undefined,
     running: running.promise,
-    emit: (name: string, payload: unknown = {}) => listeners.get(name)?.({ payload }),
+    emit,
     disconnects: () => disconnects,
+    broker,
+    join: async () => {
+      await (await cluster.findBroker()).joinGroup({ memberId: '' });
+      emit('join', { memberAssignment: { t: [3] } });
+    },
+    fetch: async (offset = '1') => {
+      await cluster.findBroker();
+      const partitions = [{ partition: 3, fetchOffset: offset, maxBytes: 1 }];
+      return broker.fetch({ topics: [{ topic: 't', partitions }], maxWaitTime: 10 });
+    },
   };
 }
 
-function stubBatch(offsets: string[], heartbeat = async () => {}) {
+const answerOf = (messages: object[]): Answer => ({
+  responses: [{ topicName: 't', partitions: [{ partition: 3, messages }] }],
+});
+
+function stubBatch(offsets: string[], rawMessages?: object[]) {
   const resolved: string[] = [];
   const committed: unknown[] = [];
   const payload = {
@@ -41,8 +82,8 @@ function stubBatch(offsets: string[], heartbeat = async () => {}) {
       topic: 't',
       partition: 3,
       messages: offsets.map((offset) => ({ offset, key: null, value: null })),
+      rawMessages,
     },
-    heartbeat,
     isRunning: () => true,
     isStale: () => false,
     resolveOffset: (offset: string) => resolved.push(offset),
@@ -61,16 +102,16 @@ function stubBatch(offsets: string[], heartbeat = async () => {}) {
     commitOffsetsIfNecessary: async (offsets: unknown) => {
       committed.push(offsets);
     },
-  } as unknown as EachBatchPayload;
-  return { payload, resolved, committed };
+  };
+  return { payload: payload as unknown as EachBatchPayload, resolved, committed };
 }
 
 const options = {
   groupId: 'g',
   topics: ['t'],
   chunkSizeMax: 2,
-  partitionsInParallelMax: 1,
   sessionTimeoutMs: 60,
+  heartbeatIntervalMs: 20,
   rebalanceTimeoutMs: 600_000,
   stopTimeoutMs: 50,
 };
@@ -78,23 +119,34 @@ const options = {
 /** A source whose first kafkajs consumer has joined. */
 async function startSource(onChunk: (chunk: RecordChunk) => Promise<ChunkOutcome>, changed = {}) {
   const { kafka, built } = stubKafka();
-  const source = createKafkajsSource({ kafka, logger: silentLogger }, { ...options, ...changed });
-  source.start(onChunk);
+  const source = kafkajsSource({ kafka }, { ...options, ...changed });
+  onTestFinished(() => source.stop());
+  const warnings: { failures?: number }[] = [];
+  const logger: Logger = {
+    debug() {},
+    info() {},
+    warn: (fields) => void warnings.push(fields),
+    error() {},
+  };
+  source.start({ onChunk, logger, count: () => undefined });
+  await expect.poll(() => built.length).toBe(1);
   const consumer = built[0] as ReturnType<typeof stubConsumer>;
   const { eachBatch } = await consumer.running;
-  consumer.emit('join');
-  return { source, built, consumer, eachBatch };
+  await consumer.join();
+  return { source, built, consumer, eachBatch, warnings };
 }
 
 const accept = async (chunk: RecordChunk): Promise<ChunkOutcome> => {
   await chunk.commitOffsets();
   return 'accepted';
 };
+const untilAborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
 
-describe('the kafkajs adapter', () => {
-  it('cuts a batch into chunks and commits, for its own partition, what kafkajs says is next', async () => {
+describe('a batch', () => {
+  it('is committed, for its own partition, up to what kafkajs says is next', async () => {
     const chunks: string[][] = [];
-    const { source, eachBatch } = await startSource(async (chunk) => {
+    const { eachBatch } = await startSource(async (chunk) => {
       chunks.push(chunk.records.map((record) => record.offset));
       return accept(chunk);
     });
@@ -105,13 +157,45 @@ describe('the kafkajs adapter', () => {
     expect(committed).toEqual(
       ['13', '14'].map((offset) => ({ topics: [{ topic: 't', partitions: [{ partition: '3', offset }] }] })),
     );
-    await source.stop();
   });
 
-  it('a batch during which the member re-joined is neither resolved nor committed nor continued', async () => {
+  it('fetched before a re-join and begun after it is neither handled nor committed', async () => {
+    const handled: string[] = [];
+    const { consumer, eachBatch } = await startSource(async (chunk) => {
+      handled.push(chunk.records[0].offset);
+      return accept(chunk);
+    });
+    const old = [{ offset: '1' }];
+    consumer.broker.answer = Promise.resolve(answerOf(old));
+    await consumer.fetch();
+    await consumer.join();
+    const stale = stubBatch(['1'], old);
+    await eachBatch(stale.payload);
+    expect([...handled, ...stale.resolved, ...stale.committed]).toEqual([]);
+
+    const fresh = [{ offset: '1' }];
+    consumer.broker.answer = Promise.resolve(answerOf(fresh));
+    await consumer.fetch();
+    await eachBatch(stubBatch(['1'], fresh).payload);
+    expect(handled).toEqual(['1']);
+  });
+
+  it('that comes in answer to a fetch begun before a re-join is given to nobody', async () => {
+    const { consumer } = await startSource(accept);
+    const answer = Promise.withResolvers<Answer>();
+    consumer.broker.answer = answer.promise;
+    const fetched = consumer.fetch();
+    await consumer.join();
+    answer.resolve(answerOf([{ offset: '1' }]));
+    expect(await fetched).toEqual({ responses: [] });
+  });
+
+  it('during which the member re-joins is told so, and then neither resolved nor committed nor continued', async () => {
     const outcomes: boolean[] = [];
-    const { source, consumer, eachBatch } = await startSource(async (chunk) => {
-      consumer.emit('join');
+    const { consumer, eachBatch } = await startSource(async (chunk) => {
+      const joined = consumer.join();
+      await untilAborted(chunk.signal);
+      await joined;
       outcomes.push(await chunk.commitOffsets());
       return 'accepted';
     });
@@ -119,54 +203,103 @@ describe('the kafkajs adapter', () => {
     await eachBatch(payload);
     expect(outcomes).toEqual([false]);
     expect([...resolved, ...committed]).toEqual([]);
-    await source.stop();
   });
 
-  it('an abandoned chunk is not resolved, and nothing behind it is begun', async () => {
+  it('that is abandoned is not resolved, and nothing behind it is begun', async () => {
     let chunks = 0;
-    const { source, eachBatch } = await startSource(async () => {
+    const { eachBatch } = await startSource(async () => {
       chunks++;
       return 'abandoned';
     });
     const { payload, resolved } = stubBatch(['1', '2', '3']);
     await eachBatch(payload);
     expect({ chunks, resolved }).toEqual({ chunks: 1, resolved: [] });
-    await source.stop();
   });
 
-  it('a heartbeat that fails ends the waiting, and kafkajs is given its own error', async () => {
+  it('whose commit fails gives kafkajs its own error, also when it has been held', async () => {
     const rebalance = Object.assign(new Error('rebalancing'), { type: 'REBALANCE_IN_PROGRESS' });
-    let beats = 0;
-    const { source, eachBatch } = await startSource(async ({ signal }) => {
-      await new Promise((resolve) => signal.addEventListener('abort', resolve));
-      return 'abandoned';
+    const gate = Promise.withResolvers<void>();
+    let isSlow = false;
+    const { consumer, eachBatch } = await startSource(async (chunk) => {
+      if (isSlow) await gate.promise;
+      return accept(chunk);
     });
-    const { payload, resolved } = stubBatch(['1'], async () => {
-      if (++beats > 2) throw rebalance;
-    });
-    await expect(eachBatch(payload)).rejects.toBe(rebalance);
-    expect(resolved).toEqual([]);
-    await source.stop();
+    const failing = () => {
+      const { payload } = stubBatch(['1']);
+      return Object.assign(payload, { commitOffsetsIfNecessary: () => Promise.reject(rebalance) });
+    };
+    await expect(eachBatch(failing())).rejects.toBe(rebalance);
+    isSlow = true;
+    await eachBatch(failing());
+    expect(await consumer.fetch()).toEqual({ responses: [] });
+    gate.resolve();
+    await expect.poll(() => consumer.fetch().catch((error: unknown) => error)).toBe(rebalance);
+    consumer.broker.answer = Promise.resolve(answerOf([{ offset: '1' }]));
+    expect(await consumer.fetch()).toEqual(answerOf([{ offset: '1' }]));
   });
+});
 
-  it('a consumer that crashes is closed and built anew; stop ends that', async () => {
+describe('a consumer of kafkajs', () => {
+  it('that crashes is closed and built anew; stop ends that', async () => {
     const { source, built, consumer } = await startSource(accept);
     expect(source.isHealthy()).toBe(true);
     consumer.emit('crash', { error: new Error('non-retriable') });
     await expect.poll(() => built.length, { timeout: 5_000 }).toBe(2);
     expect(source.isHealthy()).toBe(false);
     expect(consumer.disconnects()).toBe(1);
-    built[1]?.emit('join');
+    await built[1]?.running;
+    await built[1]?.join();
     expect(source.isHealthy()).toBe(true);
     await source.stop();
     expect(built[1]?.disconnects()).toBe(1);
     expect(built).toHaveLength(2);
   });
 
-  it('a consumer that falls silent is unhealthy, and built anew', async () => {
-    const { source, built } = await startSource(accept, { rebalanceTimeoutMs: 60 });
+  it('that only sends heartbeats is unhealthy, and built anew', async () => {
+    const { source, built, consumer } = await startSource(accept, { rebalanceTimeoutMs: 300 });
+    const beat = setInterval(() => consumer.emit('heartbeat'), 10);
+    onTestFinished(() => clearInterval(beat));
     await expect.poll(() => source.isHealthy(), { timeout: 5_000 }).toBe(false);
     await expect.poll(() => built.length, { timeout: 5_000 }).toBe(2);
-    await source.stop();
   });
+
+  it('whose fetches fail is unhealthy, whatever kafkajs says of them', async () => {
+    const { source, consumer } = await startSource(accept);
+    const lost = Object.assign(new Error('closed'), { name: 'KafkaJSConnectionClosedError' });
+    const fetched = setInterval(() => consumer.emit('fetch'), 10);
+    onTestFinished(() => clearInterval(fetched));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(source.isHealthy()).toBe(true);
+    consumer.broker.answer = Promise.reject(lost);
+    await expect(consumer.fetch()).rejects.toBe(lost);
+    await expect.poll(() => source.isHealthy(), { timeout: 5_000 }).toBe(false);
+    consumer.broker.answer = Promise.resolve({ responses: [] });
+    await consumer.fetch();
+    expect(source.isHealthy()).toBe(true);
+  });
+
+  it('that joins and dies again without having done anything is built anew ever more slowly', async () => {
+    const { built, warnings, eachBatch } = await startSource(accept);
+    for (let i = 0; i < 3; i++) {
+      await expect.poll(() => built.length, { timeout: 10_000 }).toBe(i + 1);
+      await built[i]?.running;
+      await built[i]?.join();
+      if (i === 0) await eachBatch(stubBatch(['1']).payload);
+      built[i]?.emit('crash', { error: new Error('again') });
+    }
+    await expect.poll(() => warnings.map((fields) => fields.failures)).toEqual([1, 2, 3]);
+  });
+});
+
+it.each<[string, Partial<KafkajsSourceOptions>]>([
+  ['no topic', { topics: [] }],
+  ['no group', { groupId: '' }],
+  ['empty chunks', { chunkSizeMax: 0 }],
+  ['heartbeats that are too far apart', { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 3_000 }],
+  ['a place to begin that is none', { begin: 'somewhere' as never }],
+  ['a policy that is none', { offsetOutOfRange: 'skip' as never }],
+])('refuses %s', (_, changed) => {
+  const { kafka } = stubKafka();
+  const refused = expect.objectContaining({ code: 'CONSUMER_OPTION_INVALID' });
+  expect(() => kafkajsSource({ kafka }, { groupId: 'g', topics: ['t'], ...changed })).toThrow(refused);
 });

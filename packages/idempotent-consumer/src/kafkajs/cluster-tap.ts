@@ -1,4 +1,4 @@
-import kafkajs, { type Cluster, type PartitionAssigner } from 'kafkajs';
+import kafkajs, { type Cluster, type Kafka, type PartitionAssigner } from 'kafkajs';
 
 /** The parts of kafkajs 2.2.4's internals that are listened to. They belong to one consumer and to nobody else. */
 export interface FetchRequest {
@@ -84,12 +84,7 @@ export function tappedAssigner(
 }
 
 /** A kafkajs cluster of its own, not connected, for what kafkajs's admin client cannot do. */
-export function ownCluster(
-  kafka: {
-    consumer(config: { groupId: string; partitionAssigners: PartitionAssigner[] }): unknown;
-  },
-  groupId: string,
-): TappedCluster {
+export function ownCluster(kafka: Kafka, groupId: string): TappedCluster {
   let found: Cluster | undefined;
   const assigner: PartitionAssigner = (config) => {
     found = config.cluster;

@@ -83,7 +83,7 @@ export function createFetching(context: FetchingContext): Fetching {
     try {
       const response = await decodings.run(decoding, () => original(request));
       context.onFetch(true);
-      review(request, response, decoding);
+      review(standing, request, response, decoding);
       return response;
     } catch (error) {
       const place = outOfRange(error, request);
@@ -98,28 +98,8 @@ export function createFetching(context: FetchingContext): Fetching {
       }
       // kafkajs could not decode the answer.
       context.onFetch(true);
-      review(request, nothing, decoding, { error });
+      review(standing, request, nothing, decoding, { error });
       return nothing;
-    }
-  }
-
-  /** Finds out which partition it is that could not be read: one that was fetched by itself, or else one of these. */
-  function review(
-    request: FetchRequest,
-    response: FetchResponse,
-    decoding: Decoding,
-    thrown?: Unreadable,
-  ): void {
-    const places = placesOf(request.topics);
-    const unreadable = thrown ?? decoding.unreadable;
-    const [only] = places;
-    for (const { topic, partition, offset } of places) {
-      const hasRecords = messagesOf(response, topic, partition) > 0;
-      if (hasRecords || (unreadable === undefined && !decoding.postponed)) {
-        if (hasRecords || places.length === 1) standing.clear(topic, partition);
-      } else if (unreadable !== undefined && places.length === 1 && only !== undefined) {
-        standing.stand(topic, partition, offset, unreadable);
-      } else standing.suspect(topic, partition);
     }
   }
 
@@ -130,6 +110,27 @@ export function createFetching(context: FetchingContext): Fetching {
       return rawMessages === undefined ? membership.current() : members.get(rawMessages);
     },
   };
+}
+
+/** Finds out which partition it is that could not be read: one that was fetched by itself, or else one of these. */
+function review(
+  standing: Standing,
+  request: FetchRequest,
+  response: FetchResponse,
+  decoding: Decoding,
+  thrown?: Unreadable,
+): void {
+  const places = placesOf(request.topics);
+  const unreadable = thrown ?? decoding.unreadable;
+  const [only] = places;
+  for (const { topic, partition, offset } of places) {
+    const hasRecords = messagesOf(response, topic, partition) > 0;
+    if (hasRecords || (unreadable === undefined && !decoding.postponed)) {
+      if (hasRecords || places.length === 1) standing.clear(topic, partition);
+    } else if (unreadable !== undefined && places.length === 1 && only !== undefined) {
+      standing.stand(topic, partition, offset, unreadable);
+    } else standing.suspect(topic, partition);
+  }
 }
 
 const keyOf = ({ topic, partition }: { topic: string; partition: number }) => `${partition} ${topic}`;

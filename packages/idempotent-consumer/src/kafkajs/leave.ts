@@ -7,7 +7,7 @@ import { ownCluster } from './cluster-tap.ts';
  * the group any more has nothing to leave.
  */
 export async function leaveGroup(kafka: Kafka, groupId: string, memberId: string): Promise<void> {
-  const cluster = ownCluster(kafka as never, groupId);
+  const cluster = ownCluster(kafka, groupId);
   try {
     await cluster.connect();
     const coordinator = await cluster.findGroupCoordinator({ groupId });

@@ -22,7 +22,7 @@ export interface KafkajsSourceOptions {
   readonly heartbeatIntervalMs?: number;
   /** How long the group waits for its slowest member when it rebalances; 60 s. */
   readonly rebalanceTimeoutMs?: number;
-  /** How long `stop` waits for chunks in hand, and then for kafkajs, before it leaves them behind; 10 s. */
+  /** How long `stop` waits for chunks in hand and for kafkajs before it leaves them behind, and the group; 10 s. */
   readonly stopTimeoutMs?: number;
   /** Bytes of one answer of a broker; 10 MiB. */
   readonly fetchBytesMax?: number;
@@ -73,12 +73,11 @@ const heartbeatIntervalMs = 3_000;
 
 /** Fills in the defaults; throws CONSUMER_OPTION_INVALID. */
 export function settingsOf(options: KafkajsSourceOptions): Settings {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const all: Omit<Settings, 'heartbeatIntervalMs'> & { heartbeatIntervalMs?: number } = {
     ...defaults,
-    ...options,
-    ...given,
-  } as never;
+    ...(Object.fromEntries(given) as unknown as KafkajsSourceOptions),
+  };
   const heartbeatMaxMs = Math.floor(all.sessionTimeoutMs / 3);
   const settings: Settings = {
     ...all,

@@ -42,17 +42,21 @@ const isValue = (value: unknown): value is HeaderValue =>
   value === null || typeof value === 'string' || value instanceof Uint8Array;
 
 /**
- * The same records with bytes of their own, where those they have are part of something larger than `bytesMax`: a
- * record that is kept would keep all of it.
+ * A record with bytes of its own, where those it has are part of something larger than `bytesMax`: a record that is
+ * kept would keep all of it.
  */
 export function detached(record: ConsumedRecord, bytesMax: number): ConsumedRecord {
-  const copy = (bytes: Uint8Array | null) =>
-    bytes !== null && bytes.buffer.byteLength > bytesMax ? Buffer.from(bytes) : bytes;
-  const copyValue = (value: HeaderValue) => (typeof value === 'string' ? value : copy(value));
+  const isPart = (bytes: HeaderValue) =>
+    bytes !== null && typeof bytes !== 'string' && bytes.buffer.byteLength > bytesMax;
+  const { key, value } = record;
+  // All of a record comes from the same answer.
+  const sample = value ?? key ?? Object.values(record.headers).flat().find(Boolean) ?? null;
+  if (!isPart(sample as HeaderValue)) return record;
+  const copy = <V extends HeaderValue>(bytes: V): V | Uint8Array =>
+    isPart(bytes) ? Buffer.from(bytes as Uint8Array) : bytes;
   const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
-  for (const [name, value] of Object.entries(record.headers)) {
-    if (value === undefined) continue;
-    headers[name] = isValue(value) ? copyValue(value) : value.map(copyValue);
+  for (const [name, found] of Object.entries(record.headers)) {
+    if (found !== undefined) headers[name] = isValue(found) ? copy(found) : found.map(copy);
   }
-  return { ...record, key: copy(record.key), value: copy(record.value), headers };
+  return { ...record, key: copy(key), value: copy(value), headers };
 }

@@ -38,6 +38,9 @@ const rebalanceDrainMaxMs = 5_000;
 /** A session that has lived for so long has worked, even if nothing came. */
 const longLifeMs = 60_000;
 
+/** What closing and leaving have, each, however long the chunks in hand took. */
+const closeMinMs = 1_000;
+
 /** What the parts of a session have in common. */
 interface Parts {
   readonly deps: SessionDeps;
@@ -137,37 +140,47 @@ export function createSession(deps: SessionDeps): Session {
 }
 
 async function live(parts: Parts, fetching: Fetching): Promise<unknown> {
-  const { deps, consumer, membership, lanes, life, ending, over } = parts;
+  const { deps, membership, lanes, life, ending, over } = parts;
   const { groupId, stopTimeoutMs } = deps.settings;
-  const { logger } = deps.sink;
   const started = startUp(parts, fetching).catch(over.resolve);
   const error = await over.promise;
+  const deadlineMs = performance.now() + stopTimeoutMs;
+  const leftMs = () => Math.max(closeMinMs, deadlineMs - performance.now());
   ending.abort();
   life.end();
   // The group does not wait for one who leaves.
   if (membership.current() === undefined) void leave(parts);
   await lanes.drain(stopTimeoutMs);
   if (lanes.anyBusy()) {
-    logger.warn(
+    deps.sink.logger.warn(
       { groupId, stopTimeoutMs },
       'records are still being handled, leaving the group without them',
     );
   }
   // A consumer closed while it starts would start nevertheless, and hold partitions that nobody reads.
+  await close(
+    parts,
+    started.then(() => parts.consumer.disconnect()),
+    leftMs(),
+  );
+  membership.end(new Error('the source has left the group'));
+  await within(leave(parts), leftMs());
+  return error;
+}
+
+async function close({ deps }: Parts, disconnected: Promise<void>, limitMs: number): Promise<void> {
+  const { groupId } = deps.settings;
+  const { logger } = deps.sink;
   let isClosed = false;
-  const closed = started
-    .then(() => consumer.disconnect())
+  const closed = disconnected
     .catch((reason: unknown) => {
       logger.warn({ groupId, err: reason }, 'the consumer could not be closed in order');
     })
     .then(() => {
       isClosed = true;
     });
-  await within(closed, stopTimeoutMs);
-  if (!isClosed) logger.warn({ groupId, stopTimeoutMs }, 'the consumer is not closed yet, leaving it behind');
-  membership.end(new Error('the source has left the group'));
-  await within(leave(parts), stopTimeoutMs);
-  return error;
+  await within(closed, limitMs);
+  if (!isClosed) logger.warn({ groupId, limitMs }, 'the consumer is not closed yet, leaving it behind');
 }
 
 async function startUp({ deps, consumer, ending, membership, lanes }: Parts, fetching: Fetching) {

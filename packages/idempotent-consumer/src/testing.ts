@@ -1,0 +1,6 @@
+export {
+  type ProducedRecord,
+  type RecordSourceUnderTest,
+  recordSourceContract,
+  type SourceOptionsUnderTest,
+} from './testing/record-source-contract.ts';

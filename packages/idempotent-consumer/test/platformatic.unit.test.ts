@@ -1,0 +1,138 @@
+import { compressionsAlgorithms } from '@platformatic/kafka';
+import { describe, expect, it } from 'vitest';
+import type { RecordsBatch } from '../src/platformatic/client.ts';
+import { isUnreadable, mayHeal, saysMembershipIsOver } from '../src/platformatic/client-errors.ts';
+import {
+  boundDecompression,
+  createDecompressionBudget,
+  TooLargeError,
+} from '../src/platformatic/decompression.ts';
+import { recordsOf } from '../src/platformatic/records.ts';
+
+describe('decompression within a budget', () => {
+  const algorithms = Object.fromEntries(
+    (['gzip', 'snappy', 'lz4', 'zstd'] as const).map((name) => [name, { ...compressionsAlgorithms[name] }]),
+  );
+  boundDecompression(algorithms);
+  boundDecompression(algorithms);
+  const plain = Buffer.alloc(1_000_000, 'abc');
+
+  it.each(Object.keys(algorithms))('makes of a batch of %s what it was, or no more than is left', (name) => {
+    const { compressSync, decompressSync } = algorithms[name] as (typeof compressionsAlgorithms)['gzip'];
+    const compressed = compressSync(plain);
+    const decompress = () => decompressSync(compressed);
+    const budget = createDecompressionBudget(6_000_000, () => 0);
+    expect(budget.connect(decompress).equals(plain)).toBe(true);
+    // LZ4 does not say more than the size of its blocks, which is 4 MiB here.
+    const enough = name === 'lz4' ? 1 : 5;
+    for (let batch = 1; batch <= enough; batch++) budget.connect(decompress);
+    expect(() => budget.connect(decompress)).toThrow(TooLargeError);
+    budget.renew();
+    expect(budget.connect(decompress).byteLength).toBe(1_000_000);
+  });
+
+  it('leaves what is decompressed for others as it was', () => {
+    const { compressSync, decompressSync } = algorithms.gzip as (typeof compressionsAlgorithms)['gzip'];
+    expect(decompressSync(compressSync(plain)).equals(plain)).toBe(true);
+  });
+
+  it('has less while other records are held, a quarter at the least, and says so', () => {
+    let held = 3_500_000;
+    const budget = createDecompressionBudget(4_000_000, () => held);
+    const { compressSync, decompressSync } = algorithms.gzip as (typeof compressionsAlgorithms)['gzip'];
+    const decompress = () => budget.connect(() => decompressSync(compressSync(plain)));
+    expect(decompress().byteLength).toBe(1_000_000);
+    expect(decompress).toThrow(expect.objectContaining({ isForNow: true }));
+    held = 0;
+    budget.renew();
+    for (let batch = 1; batch <= 4; batch++) decompress();
+    expect(decompress).toThrow(expect.objectContaining({ isForNow: false }));
+  });
+});
+
+describe('the records of a fetch', () => {
+  const transactional = 1 << 4;
+  const control = 1 << 5;
+  const batch = (firstOffset: number, values: string[], o: Partial<RecordsBatch> = {}): RecordsBatch => ({
+    firstOffset: BigInt(firstOffset),
+    lastOffsetDelta: values.length - 1,
+    attributes: 0,
+    firstTimestamp: 1_000n,
+    maxTimestamp: 9_000n,
+    producerId: 7n,
+    records: values.map((value, offsetDelta) => ({
+      offsetDelta,
+      timestampDelta: BigInt(offsetDelta),
+      key: null,
+      value: Buffer.from(value),
+      headers: [],
+    })),
+    ...o,
+  });
+  const marker = (offset: number, type: 'abort' | 'commit') => {
+    const key = Buffer.from([0, 0, 0, type === 'abort' ? 0 : 1]);
+    const [record] = batch(offset, ['']).records;
+    return batch(offset, [''], {
+      attributes: transactional | control,
+      records: [{ ...(record as RecordsBatch['records'][number]), key }],
+    });
+  };
+  const fetched = (records: RecordsBatch[], aborted: number[] = [], fetchOffset = 0) =>
+    recordsOf(
+      {
+        partitionIndex: 3,
+        errorCode: 0,
+        abortedTransactions: aborted.map((firstOffset) => ({
+          producerId: 7n,
+          firstOffset: BigInt(firstOffset),
+        })),
+        records,
+      },
+      't',
+      BigInt(fetchOffset),
+    );
+  const valuesOf = ({ records }: ReturnType<typeof fetched>) => records.map(({ value }) => String(value));
+
+  it('are none of an aborted transaction, also where its end is not in the same answer', () => {
+    const inTransaction = { attributes: transactional };
+    const open = fetched([batch(0, ['a', 'b'], inTransaction), batch(2, ['c'], inTransaction)], [0]);
+    expect([valuesOf(open), open.nextOffset]).toEqual([[], 3n]);
+    const several = fetched(
+      [
+        batch(0, ['a'], inTransaction),
+        marker(1, 'abort'),
+        batch(2, ['1'], inTransaction),
+        marker(3, 'commit'),
+        batch(4, ['b'], inTransaction),
+        batch(5, ['2']),
+        batch(6, ['3'], { ...inTransaction, producerId: 8n }),
+        marker(7, 'abort'),
+      ],
+      [4, 0],
+    );
+    expect([valuesOf(several), several.nextOffset]).toEqual([['1', '2', '3'], 8n]);
+  });
+
+  it('begin at the offset that was asked for, with the time that the topic keeps', () => {
+    const some = fetched([batch(10, ['a', 'b', 'c']), batch(13, ['d'], { attributes: 1 << 3 })], [], 11);
+    expect(some.records.map(({ offset, timestampMs }) => [offset, timestampMs])).toEqual([
+      ['11', 1_001],
+      ['12', 1_002],
+      ['13', 9_000],
+    ]);
+    const timeless = fetched([batch(0, ['a'], { firstTimestamp: -1n })]);
+    expect(timeless.records[0]?.timestampMs).toBeNull();
+    expect(fetched([])).toEqual({ records: [], nextOffset: undefined });
+  });
+});
+
+it('knows what the errors of the client stand for', () => {
+  const error = (o: object) => Object.assign(new Error(''), o);
+  const nested = error({ errors: [error({ apiId: 'ILLEGAL_GENERATION', canRetry: false })] });
+  expect([saysMembershipIsOver(nested), mayHeal(nested), isUnreadable(nested)]).toEqual([true, false, false]);
+  const stale = error({ apiId: 'STALE_MEMBER_EPOCH', canRetry: false });
+  expect([saysMembershipIsOver(stale), mayHeal(stale)]).toEqual([false, true]);
+  const network = error({ code: 'PLT_KFK_NETWORK', canRetry: true });
+  expect([mayHeal(network), isUnreadable(network)]).toEqual([true, false]);
+  expect([mayHeal(new RangeError('')), isUnreadable(new RangeError(''))]).toEqual([false, true]);
+});
