@@ -16,7 +16,10 @@ import { EndsItsProcess, type Verdict, verdictOn } from './routing.ts';
 import {
   type ClaimedEvent,
   claimHeads,
+  isProvisional,
+  keyClaimed,
   lockClaimed,
+  nameClaimed,
   releaseClaimed,
   settleClaimed,
 } from './scheduled-events.ts';
@@ -216,6 +219,10 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
   const { isMine, backend } = await lockClaimed(tx, claimed);
   if (!isMine) return undefined;
   handlerRun.useBackend(backend);
+  if (delivery !== undefined && isProvisional(claimed)) {
+    await keyClaimed(tx, claimed, delivery.orderingKey);
+    return undefined; // claimed anew when it is the head of that key
+  }
   if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
     const failure = await handleUndoably(handlerRun, tx, delivery);
     if (failure !== undefined) return settleFailure(deps, tx, claimed, delivery, failure);
@@ -230,11 +237,13 @@ async function tryIn<E, Tx extends ConsumerTransaction>(
 async function isToBeHandled<E, Tx extends ConsumerTransaction>(
   { consumerName }: RetryExecutorDeps<E, Tx>,
   tx: Tx,
-  { eventId, record }: ClaimedEvent,
+  claimed: ClaimedEvent,
   { id }: Delivery<E>,
 ): Promise<boolean> {
-  if (id === eventId) return true;
-  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...record }]);
+  if (id === claimed.eventId) return true;
+  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...claimed.record }]);
+  // The inbox row stands even if the handler fails: the next try must not take it for another's.
+  if (isNew.has(id)) await nameClaimed(tx, claimed, id);
   return isNew.has(id);
 }
 
@@ -276,7 +285,9 @@ async function giveUp<E, Tx extends ConsumerTransaction>(
     async (tx) => {
       const { isMine } = await lockClaimed(tx, claimed);
       if (!isMine) return undefined;
-      return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
+      const attempts = claimed.attempts + 1;
+      if (isProvisional(claimed)) return backToLetter(tx, claimed, reason, attempts);
+      return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, attempts);
     },
     { signal: new AbortController().signal },
   );
@@ -296,6 +307,18 @@ async function settleAs<E, Tx extends ConsumerTransaction>(
   return { claimed, state: verdict.state, attempts, reason, deadLetters };
 }
 
+/** A record that still cannot be decoded is of no key, and blocks none: its letter is what it was before. */
+async function backToLetter(
+  tx: ConsumerTransaction,
+  claimed: ClaimedEvent,
+  reason: string,
+  attempts: number,
+): Promise<Settled> {
+  await settleClaimed(tx, claimed, { state: 'DISCARDED', reason });
+  await reviveDeadLetter(tx, claimed.seq, { reason, attempts, isUnscheduled: true });
+  return { claimed, state: 'DEAD', attempts, reason, deadLetters: [] };
+}
+
 /** A letter that was replayed is DEAD again in its row; the sink is told of new ones. */
 async function storeLetter<E, Tx extends ConsumerTransaction>(
   { consumerName, deadLetterBytesMax, deadLetterSink }: RetryExecutorDeps<E, Tx>,
@@ -305,9 +328,10 @@ async function storeLetter<E, Tx extends ConsumerTransaction>(
   attempts: number,
 ): Promise<readonly StoredDeadLetter[]> {
   const { record, eventId, seq } = claimed;
+  // Not by its place: another record may have come to stand there.
+  if (await reviveDeadLetter(tx, seq, { reason, attempts })) return [];
   const letter = { ...record, consumerName, eventId, payload: null, reason, attempts, scheduledSeq: seq };
   const fresh = await insertDeadLetters(tx, [letter], deadLetterBytesMax);
   if (fresh.length > 0) await deadLetterSink?.add(tx, fresh);
-  else await reviveDeadLetter(tx, seq, { reason, attempts });
   return fresh;
 }

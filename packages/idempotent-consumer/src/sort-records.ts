@@ -128,13 +128,15 @@ export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): strin
   return undefined;
 }
 
-function keyOfRecord({ key }: ConsumedRecord): string | null {
+/** The ordering key of a record whose consumer names no other; null where it has none. */
+export function keyOfRecord({ key }: ConsumedRecord): string | null {
   if (key === null) return null;
   const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
   return isPlain(text) ? `key:${text}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
 }
 
-const givenKey = (key: string | null): string | null => {
+/** An ordering key as it is stored. */
+export const givenKey = (key: string | null): string | null => {
   if (key === null || isPlain(key)) return key === null ? null : `key:${key}`;
   return `hash:${createHash('sha256').update(key).digest('hex')}`;
 };

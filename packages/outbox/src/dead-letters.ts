@@ -35,14 +35,14 @@ type Connection = Pick<PoolLike, 'query'>;
 
 const listMax = 1_000;
 
-/** Dead letters that wait for a decision, oldest first; 1,000 at most. */
+/** Dead letters that wait for a decision, oldest first, of those behind the one numbered `after`; 1,000 at most. */
 export async function listDeadLetters(
   connection: Connection,
-  options: DeadLetterOptions & { readonly limit?: number } = {},
+  options: DeadLetterOptions & { readonly limit?: number; readonly after?: number } = {},
 ): Promise<OutboxDeadLetter[]> {
   const { rows } = await connection.query(
-    `SELECT * FROM ${outboxNames(options.schema).deadLetters} WHERE state = 'DEAD' ORDER BY id LIMIT $1`,
-    [Math.min(options.limit ?? listMax, listMax)],
+    `SELECT * FROM ${outboxNames(options.schema).deadLetters} WHERE state = 'DEAD' AND id > $2 ORDER BY id LIMIT $1`,
+    [Math.min(options.limit ?? listMax, listMax), options.after ?? 0],
   );
   return rows.map(deadLetterOf);
 }
