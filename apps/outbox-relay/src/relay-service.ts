@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertRightsFit, assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
 import { createRelay, OutboxError, type Publisher } from '@orders/outbox';
-import { createPromClientMetrics } from '@orders/outbox/prom-client';
+import { createPrometheusMetrics } from '@orders/outbox/prometheus';
 import {
   crashPoint,
   kafkaLogger,
@@ -10,7 +10,7 @@ import {
   type RunningService,
   startProbes,
 } from '@orders/service-runtime';
-import { Registry } from 'prom-client';
+import { Registry } from '@prometheus-io/client';
 import type { RelayConfig } from './config.ts';
 import { createPublisher } from './publishers.ts';
 
@@ -33,7 +33,7 @@ export async function startRelayService(
   const publisher = createPublisher(config.PUBLISHER, broker);
   const registry = new Registry();
   const relay = createRelay(
-    { pool: database.pool, publisher, logger, crashPoint, metrics: createPromClientMetrics({ registry }) },
+    { pool: database.pool, publisher, logger, crashPoint, metrics: createPrometheusMetrics({ registry }) },
     {
       leaseDurationMs: config.RELAY_LEASE_MS,
       pollIntervalMs: config.RELAY_POLL_INTERVAL_MS,

@@ -1,9 +1,10 @@
 import pg from 'pg';
 import { DbError } from './errors.ts';
+import { types } from './types.ts';
 
 /**
- * A client of pg's, with two faults mended: what it says of a database URL is put in words, without the URL; and a
- * connection that fails is closed. pg leaves it open when it has no password to answer with, and until the server
+ * A client of pg's, with three faults mended: what others in the process tell pg about types does not change what it
+ * reads; what it says of a database URL is put in words, without the URL; and a connection that fails is closed. pg leaves it open when it has no password to answer with, and until the server
  * loses patience (60 s) a program does not end and no database can be dropped.
  * @throws DbError `DB_URL_INVALID`; `connect` rejects with `DB_PASSWORD_MISSING`
  */
@@ -28,7 +29,7 @@ export function createClient(config: pg.ClientConfig): pg.Client {
 
 function readable(config: pg.ClientConfig): pg.Client {
   try {
-    return new pg.Client(config);
+    return new pg.Client({ ...config, types });
   } catch (cause) {
     const { code, path } = cause as NodeJS.ErrnoException;
     const message =

@@ -1,7 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { createClient } from './client.ts';
-import { DbError } from './errors.ts';
 import type { Database } from './tables.ts';
 
 /** How to reach PostgreSQL, and how long anything may take there. Times in milliseconds. */
@@ -71,7 +70,6 @@ export function createDatabase(options: DatabaseOptions): DatabaseHandle {
       options.idleInTransactionTimeoutMs ?? defaults.idleInTransactionTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveDelayMs,
-    types: typeParsers,
     Client: createClient as unknown as typeof pg.Client, // `new` gives what a function returns
   } as pg.PoolConfig);
   const onError = (error: Error) =>
@@ -118,22 +116,4 @@ function closeWhenUnanswered(client: pg.PoolClient): void {
 async function closeAll(db: Kysely<Database>, pool: pg.Pool): Promise<void> {
   await db.destroy();
   if (!pool.ending) await pool.end(); // Kysely ends only a pool that it has used
-}
-
-const int8 = 20;
-
-/** Of this pool only: `pg.types` is shared with everybody who uses pg in the process. */
-const typeParsers: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
-    if (oid === int8 && format !== 'binary') return safeInteger;
-    return pg.types.getTypeParser(oid, format as 'text');
-  }) as typeof pg.types.getTypeParser,
-};
-
-function safeInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value)) {
-    throw new DbError('DB_INTEGER_UNSAFE', `the bigint ${text} does not fit a JavaScript number`);
-  }
-  return value;
 }

@@ -1,5 +1,16 @@
+import {
+  bool,
+  type Connection,
+  integer,
+  json,
+  type RowOf,
+  readRows,
+  secondsOf,
+  text,
+  time,
+} from './answers.ts';
 import { OutboxError } from './errors.ts';
-import { outboxNames, type PoolLike, wakeFor } from './postgres.ts';
+import { outboxNames, wakeFor } from './postgres.ts';
 
 /** An event that the broker will not take, and what was decided about it. */
 export interface OutboxDeadLetter {
@@ -30,9 +41,6 @@ export interface DeadLetterOptions {
   readonly schema?: string;
 }
 
-/** A pool, or a connection, be it inside a transaction or not. */
-type Connection = Pick<PoolLike, 'query'>;
-
 const listMax = 1_000;
 
 /** Dead letters that wait for a decision, oldest first, of those behind the one numbered `after`; 1,000 at most. */
@@ -40,8 +48,11 @@ export async function listDeadLetters(
   connection: Connection,
   options: DeadLetterOptions & { readonly limit?: number; readonly after?: number } = {},
 ): Promise<OutboxDeadLetter[]> {
-  const { rows } = await connection.query(
-    `SELECT * FROM ${outboxNames(options.schema).deadLetters} WHERE state = 'DEAD' AND id > $2 ORDER BY id LIMIT $1`,
+  const rows = await readRows(
+    connection,
+    letterColumns,
+    `SELECT ${letterSql} FROM ${outboxNames(options.schema).deadLetters} letter
+     WHERE state = 'DEAD' AND letter.id > $2 ORDER BY letter.id LIMIT $1`,
     [Math.min(options.limit ?? listMax, listMax), options.after ?? 0],
   );
   return rows.map(deadLetterOf);
@@ -85,8 +96,10 @@ async function resolve(
       ? ['id = $5', [target.id]]
       : ['aggregatetype = $5 AND aggregateid = $6', [target.aggregateType, target.orderingKey]];
   // The notification is delivered when the transaction commits, so that relays look at once.
-  const { rows } = await connection.query(
-    `SELECT letter.*, pg_notify($3, $4)
+  const rows = await readRows(
+    connection,
+    letterColumns,
+    `SELECT ${letterSql}, pg_notify($3, $4)
      FROM ${names.resolveDeadLetters}(
        ARRAY(SELECT id FROM ${names.deadLetters} WHERE state = 'DEAD' AND ${which}), $1, $2) AS letter`,
     [state, reason, names.channel, wakeFor.events, ...values],
@@ -98,20 +111,41 @@ async function resolve(
   return rows.map(deadLetterOf);
 }
 
-function deadLetterOf(row: Record<string, unknown>): OutboxDeadLetter {
+const letterColumns = {
+  id: integer,
+  event_id: text,
+  topic: text,
+  key: text,
+  type: text,
+  aggregatetype: text,
+  aggregateid: text,
+  state: text,
+  blocks: bool,
+  reason: text,
+  attempts: integer,
+  failed_at: time,
+  history: json,
+};
+
+const letterSql = `letter.id, letter.event_id, letter.topic, letter.key, letter.type, letter.aggregatetype, letter.aggregateid,
+            letter.state, letter.blocks, letter.reason, letter.attempts,
+            ${secondsOf('letter.failed_at')} AS failed_at, letter.history::text AS history`;
+
+function deadLetterOf(row: RowOf<typeof letterColumns>): OutboxDeadLetter {
+  const { id, topic, key, type, blocks, reason, attempts } = row;
   return {
-    id: Number(row.id),
-    eventId: String(row.event_id),
-    topic: String(row.topic),
-    key: String(row.key),
-    type: String(row.type),
-    aggregateType: String(row.aggregatetype),
-    orderingKey: String(row.aggregateid),
+    id,
+    eventId: row.event_id,
+    topic,
+    key,
+    type,
+    aggregateType: row.aggregatetype,
+    orderingKey: row.aggregateid,
     state: row.state as OutboxDeadLetter['state'],
-    blocks: row.blocks as boolean,
-    reason: String(row.reason),
-    attempts: Number(row.attempts),
-    failedAt: row.failed_at as Date,
+    blocks,
+    reason,
+    attempts,
+    failedAt: row.failed_at,
     history: row.history as OutboxDeadLetter['history'],
   };
 }

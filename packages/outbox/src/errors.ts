@@ -4,6 +4,7 @@ export type OutboxErrorCode =
   | 'OUTBOX_EVENT_INVALID' // the message names the field of the event
   | 'OUTBOX_EVENT_TOO_LARGE' // the message names size and limit
   | 'OUTBOX_NOT_MIGRATED' // the tables of this package are missing
+  | 'OUTBOX_ANSWER_UNEXPECTED' // the pool or its connection answers otherwise than PostgreSQL does; the message names the column
   | 'OUTBOX_RESTORED' // the tables were restored from another server; `adoptRestoredOutbox` is the way out
   | 'OUTBOX_OPTION_INVALID' // the message names the option
   | 'OUTBOX_HISTORY_INVALID' // the history checker was given an event id that is written twice

@@ -1,4 +1,4 @@
-/** A number that grows, a number that goes up and down, and times; prom-client's fit. */
+/** A number that grows, a number that goes up and down, and times; those of `@prometheus-io/client` fit. */
 export interface Counter {
   inc(value: number): void;
 }
@@ -9,7 +9,7 @@ export interface Histogram {
   observe(value: number): void;
 }
 
-/** What a relay measures. Adapter for prom-client: `@orders/outbox/prom-client`. */
+/** What a relay measures. Adapter for `@prometheus-io/client`: `@orders/outbox/prometheus`. */
 export interface RelayMetrics {
   /** Events acknowledged by the broker. */
   readonly published: Counter;

@@ -1,13 +1,11 @@
-import { type OutboxNames, outboxNames, type PoolLike, wakeFor } from './postgres.ts';
+import { type Connection, orNull, readRow, readRows, secondsOf, text, time } from './answers.ts';
+import { type OutboxNames, outboxNames, wakeFor } from './postgres.ts';
 
 /** Since when the relays publish nothing, and why. */
 export interface RelayPause {
   readonly since: Date;
   readonly reason: string;
 }
-
-/** A pool, or a connection, be it inside a transaction or not. */
-type Connection = Pick<PoolLike, 'query'>;
 
 /**
  * Has all relays publish nothing until {@link resumeRelays}, those too that are started meanwhile. Each begins no batch
@@ -21,12 +19,14 @@ export async function pauseRelays(
 ): Promise<RelayPause> {
   const { pause, channel } = outboxNames(options.schema);
   // The notification is delivered when the transaction commits.
-  const { rows } = await connection.query(
+  const row = await readRow(
+    connection,
+    pauseColumns,
     `INSERT INTO ${pause} (reason) VALUES ($1) ON CONFLICT (one) DO UPDATE SET one = true
      RETURNING ${columns}, pg_notify($2, $3)`,
     [options.reason ?? '', channel, wakeFor.lease],
   );
-  return pauseOf(rows[0]) as RelayPause;
+  return pauseOf(row) as RelayPause;
 }
 
 /**
@@ -38,20 +38,27 @@ export async function resumeRelays(
   options: { readonly schema?: string } = {},
 ): Promise<RelayPause | null> {
   const { pause, channel } = outboxNames(options.schema);
-  const { rows } = await connection.query(`DELETE FROM ${pause} RETURNING ${columns}, pg_notify($1, $2)`, [
-    channel,
-    wakeFor.lease,
-  ]);
-  return pauseOf(rows[0]);
+  const [row] = await readRows(
+    connection,
+    pauseColumns,
+    `DELETE FROM ${pause} RETURNING ${columns}, pg_notify($1, $2)`,
+    [channel, wakeFor.lease],
+  );
+  return pauseOf(row);
 }
 
-const columns = 'extract(epoch FROM since)::float8 AS paused_at_s, reason AS pause_reason';
+const columns = `${secondsOf('since')} AS paused_at, reason AS pause_reason`;
+
+/** Of {@link selectPause}; null where an outer join found none. */
+export const pauseColumns = { paused_at: orNull(time), pause_reason: orNull(text) };
 
 /** What {@link pauseOf} reads, for a statement that joins it to others: a row, or none. */
 export const selectPause = (names: OutboxNames): string => `SELECT ${columns} FROM ${names.pause}`;
 
 /** The pause of a row; null if there is no row, or one of an outer join that found none. */
-export function pauseOf(row: Record<string, unknown> | undefined): RelayPause | null {
-  if (row === undefined || row.paused_at_s === null) return null;
-  return { since: new Date(Number(row.paused_at_s) * 1000), reason: String(row.pause_reason) };
+export function pauseOf(
+  row: { readonly paused_at: Date | null; readonly pause_reason: string | null } | undefined,
+): RelayPause | null {
+  const { paused_at: since, pause_reason: reason } = row ?? {};
+  return since && typeof reason === 'string' ? { since, reason } : null;
 }

@@ -13,7 +13,10 @@ export interface PoolClientLike {
   on(event: 'end', listener: () => void): unknown;
 }
 
-/** A pool of connections; pg's `Pool` fits. */
+/**
+ * A pool of connections; pg's `Pool` fits, whatever type parsers it has. Another one must answer as pg does by default,
+ * which is tried at its first use (`OUTBOX_ANSWER_UNEXPECTED`).
+ */
 export interface PoolLike {
   query(text: string, values?: unknown[]): Promise<QueryAnswer>;
   connect(): Promise<PoolClientLike>;

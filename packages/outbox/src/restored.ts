@@ -1,20 +1,23 @@
+import { bool, type Connection, integer, readRow, run } from './answers.ts';
 import { OutboxError } from './errors.ts';
 import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
 
 /** What the rows hold that this server has yet to give out; null if they can be from here. Looks at the newest only. */
 export async function foreignIn(
-  pool: Pick<PoolLike, 'query'>,
+  pool: Connection,
   names: OutboxNames,
 ): Promise<'transaction ids' | 'numbers' | null> {
-  const { rows } = await pool.query(
+  const found = await readRow(
+    pool,
+    { xid_is_to_come: bool, seq_is_to_come: bool },
     `SELECT coalesce(newest.xid >= pg_snapshot_xmax(pg_current_snapshot()), false) AS xid_is_to_come,
             greatest(coalesce(newest.seq, 0), b.low_seq - 1) > s.last_value AS seq_is_to_come
      FROM ${names.sequence} s
      CROSS JOIN (SELECT max(low_seq) AS low_seq FROM ${names.buckets}) b
      LEFT JOIN (SELECT xid, seq FROM ${names.outbox} ORDER BY seq DESC LIMIT 1) newest ON true`,
   );
-  if (rows[0]?.xid_is_to_come === true) return 'transaction ids';
-  return rows[0]?.seq_is_to_come === true ? 'numbers' : null;
+  if (found.xid_is_to_come) return 'transaction ids';
+  return found.seq_is_to_come ? 'numbers' : null;
 }
 
 /**
@@ -47,26 +50,30 @@ export async function adoptRestoredOutbox(
   const names = outboxNames(options.schema);
   const client = await pool.connect();
   try {
-    await client.query('BEGIN');
-    await client.query('SET LOCAL statement_timeout = 0');
-    await client.query(`LOCK TABLE ${names.buckets}, ${names.outbox} IN SHARE ROW EXCLUSIVE MODE`);
-    await client.query(`DELETE FROM ${names.relays}`);
-    await client.query(
+    await run(client, 'BEGIN');
+    await run(client, 'SET LOCAL statement_timeout = 0');
+    await run(client, `LOCK TABLE ${names.buckets}, ${names.outbox} IN SHARE ROW EXCLUSIVE MODE`);
+    await run(client, `DELETE FROM ${names.relays}`);
+    await run(
+      client,
       `SELECT setval($1::text::regclass, greatest((SELECT last_value FROM ${names.sequence}),
                                             (SELECT max(seq) FROM ${names.outbox}),
                                             (SELECT max(low_seq) FROM ${names.buckets})))`,
       [names.sequence],
     );
-    await client.query(`UPDATE ${names.buckets} SET owner = NULL, epoch = epoch + 1, low_seq = 0`);
-    await client.query(
+    await run(client, `UPDATE ${names.buckets} SET owner = NULL, epoch = epoch + 1, low_seq = 0`);
+    await run(
+      client,
       `UPDATE ${names.outbox} SET xid = pg_current_xact_id() WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())`,
     );
-    const { rows } = await client.query(
+    const { n } = await readRow(
+      client,
+      { n: integer },
       `SELECT count(*)::int AS n FROM ${names.outbox} WHERE published_at IS NULL`,
     );
-    await client.query('COMMIT');
+    await run(client, 'COMMIT');
     client.release();
-    return Number(rows[0]?.n);
+    return n;
   } catch (thrown) {
     client.release(true);
     throw thrown;

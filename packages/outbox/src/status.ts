@@ -1,4 +1,16 @@
-import { pauseOf, type RelayPause, selectPause } from './pause.ts';
+import {
+  bool,
+  type Connection,
+  integer,
+  orNull,
+  readRow,
+  readRows,
+  real,
+  secondsOf,
+  text,
+  time,
+} from './answers.ts';
+import { pauseColumns, pauseOf, type RelayPause, selectPause } from './pause.ts';
 import { type OutboxNames, outboxNames, type PoolLike } from './postgres.ts';
 import { foreignIn } from './restored.ts';
 
@@ -81,29 +93,31 @@ export async function outboxStatus(
 ): Promise<OutboxStatus> {
   const { schema, countMax = 1_000 } = options;
   const names = outboxNames(schema);
-  const { rows } = await pool.query(`SELECT * FROM ${names.backlog}($1) ORDER BY bucket`, [countMax]);
-  const { rows: writing } = await pool.query(
-    `SELECT w.age_ms, p.* FROM (
-       SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS age_ms
+  const rows = await readRows(
+    pool,
+    { bucket: integer, owner: orNull(text), epoch: integer, backlog: integer, age_ms: orNull(real) },
+    `SELECT * FROM ${names.backlog}($1) ORDER BY bucket`,
+    [countMax],
+  );
+  const writing = await readRow(
+    pool,
+    { writing_ms: orNull(real), ...pauseColumns },
+    `SELECT w.writing_ms, p.* FROM (
+       SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::float8 AS writing_ms
        FROM pg_stat_activity
        WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()) w
      LEFT JOIN (${selectPause(names)}) p ON true`,
   );
-  const buckets = rows.map((row) => ({
-    bucket: Number(row.bucket),
-    owner: row.owner as string | null,
-    epoch: Number(row.epoch),
-    backlog: Number(row.backlog),
-  }));
-  const ages = rows.flatMap((row) => (row.age_ms === null ? [] : [Number(row.age_ms)]));
-  const writingMs = writing[0]?.age_ms;
+  const buckets = rows.map(({ bucket, owner, epoch, backlog }) => ({ bucket, owner, epoch, backlog }));
+  const ages = rows.flatMap(({ age_ms }) => (age_ms === null ? [] : [age_ms]));
+  const { writing_ms: writingMs } = writing;
   return {
     backlog: buckets.reduce((sum, { backlog }) => sum + backlog, 0),
     backlogIsComplete: buckets.every(({ backlog }) => backlog < countMax),
     oldestUnpublishedAgeMs: ages.length === 0 ? null : Math.max(0, ...ages),
     buckets,
-    oldestWritingTransactionMs: typeof writingMs === 'number' ? Math.max(0, writingMs) : null,
-    paused: pauseOf(writing[0]),
+    oldestWritingTransactionMs: writingMs === null ? null : Math.max(0, writingMs),
+    paused: pauseOf(writing),
     ...(await blockedStatus(pool, names)),
     isRestored: (await foreignIn(pool, names)) !== null,
     setAsideTopics: await setAsideTopics(pool, names),
@@ -114,48 +128,46 @@ export async function outboxStatus(
 const blockedMax = 100;
 
 async function blockedStatus(
-  pool: Pick<PoolLike, 'query'>,
+  pool: Connection,
   names: OutboxNames,
 ): Promise<Pick<OutboxStatus, 'blockedAggregates' | 'longestBlocked'>> {
-  const { rows } = await pool.query(
-    `SELECT aggregatetype, aggregateid, state, since, count(*) OVER ()::int AS count FROM ${names.blocked}
-     ORDER BY since LIMIT $1`,
+  const rows = await readRows(
+    pool,
+    { aggregatetype: text, aggregateid: text, state: text, since: time, count: integer },
+    `SELECT aggregatetype, aggregateid, state, ${secondsOf('since')} AS since, count(*) OVER ()::int AS count FROM ${names.blocked} b
+     ORDER BY b.since LIMIT $1`,
     [blockedMax],
   );
   const longestBlocked = rows.map((row) => ({
-    aggregateType: String(row.aggregatetype),
-    orderingKey: String(row.aggregateid),
+    aggregateType: row.aggregatetype,
+    orderingKey: row.aggregateid,
     state: row.state as BlockedAggregate['state'],
-    since: row.since as Date,
+    since: row.since,
   }));
-  return { blockedAggregates: Number(rows[0]?.count ?? 0), longestBlocked };
+  return { blockedAggregates: rows[0]?.count ?? 0, longestBlocked };
 }
 
-async function setAsideTopics(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<SetAsideTopic[]> {
-  const { rows } = await pool.query(
-    `SELECT topic, count(*)::int AS buckets, min(since) AS since FROM ${names.parked} GROUP BY topic ORDER BY topic`,
+const setAsideTopics = (pool: Connection, names: OutboxNames): Promise<SetAsideTopic[]> =>
+  readRows(
+    pool,
+    { topic: text, buckets: integer, since: time },
+    `SELECT topic, count(*)::int AS buckets, ${secondsOf('min(since)')} AS since
+     FROM ${names.parked} GROUP BY topic ORDER BY topic`,
   );
-  return rows.map((row) => ({
-    topic: String(row.topic),
-    buckets: Number(row.buckets),
-    since: row.since as Date,
-  }));
-}
 
-async function partitionStatus(pool: Pick<PoolLike, 'query'>, names: OutboxNames): Promise<PartitionStatus> {
-  const { rows } = await pool.query(
+async function partitionStatus(pool: Connection, names: OutboxNames): Promise<PartitionStatus> {
+  const found = await readRow(
+    pool,
+    { count: integer, fallback: orNull(text), age_ms: orNull(real), ahead_ms: orNull(real) },
     `SELECT count(*) FILTER (WHERE NOT is_default)::int AS count, max(partition) FILTER (WHERE is_default) AS fallback,
             (extract(epoch FROM clock_timestamp() - min(lower_bound)) * 1000)::float8 AS age_ms,
             (extract(epoch FROM max(upper_bound) - clock_timestamp()) * 1000)::float8 AS ahead_ms
      FROM ${names.partitions}()`,
   );
-  const [found] = rows;
-  const fallback = found?.fallback as string | null | undefined;
-  const { rows: stray } = fallback ? await pool.query(`SELECT FROM ${fallback} LIMIT 1`) : { rows: [] };
-  return {
-    count: Number(found?.count),
-    oldestAgeMs: found?.age_ms as number | null,
-    aheadMs: found?.ahead_ms as number | null,
-    defaultIsUsed: stray.length > 0,
-  };
+  const { count, fallback, age_ms: oldestAgeMs, ahead_ms: aheadMs } = found;
+  const defaultIsUsed = fallback !== null && (await hasRows(pool, fallback));
+  return { count, oldestAgeMs, aheadMs, defaultIsUsed };
 }
+
+const hasRows = async (pool: Connection, table: string): Promise<boolean> =>
+  (await readRow(pool, { found: bool }, `SELECT EXISTS (SELECT FROM ${table}) AS found`)).found;

@@ -1,3 +1,4 @@
+import { countRows } from './answers.ts';
 import { OutboxError } from './errors.ts';
 
 /** A statement as Kysely's `executeQuery` takes it; it fits Kysely's `CompiledQuery` without needing its types. */
@@ -19,6 +20,8 @@ export interface RawQuery {
 export interface KyselyTransaction {
   readonly isTransaction: true;
   executeQuery(query: RawQuery): Promise<{ readonly rows: unknown[]; readonly numAffectedRows?: bigint }>;
+  /** The same transaction without what would change its answers. */
+  withoutPlugins?(): KyselyTransaction;
 }
 
 /**
@@ -41,12 +44,12 @@ export async function runInTransaction(
   values: readonly unknown[] = [],
 ): Promise<number> {
   if ('executeQuery' in tx) {
-    const { rows, numAffectedRows } = await tx.executeQuery(rawQuery(sql, values));
+    const plain = tx.withoutPlugins?.() ?? tx;
+    const { rows, numAffectedRows } = await plain.executeQuery(rawQuery(sql, values));
     return Number(numAffectedRows ?? rows.length);
   }
   if ('totalCount' in tx) throw notInTransaction('this is a pool');
-  const { rowCount } = await tx.query(sql, [...values]);
-  return rowCount ?? 0;
+  return countRows(tx, sql, [...values]);
 }
 
 /** A statement for `executeQuery`. */

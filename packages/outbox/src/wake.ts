@@ -1,3 +1,4 @@
+import { run } from './answers.ts';
 import { bucketOf } from './bucket.ts';
 import { asError } from './errors.ts';
 import type { Logger } from './logger.ts';
@@ -58,7 +59,8 @@ export function createWake(deps: {
     due.anywhere = false;
     due.buckets.clear();
     try {
-      await pool?.query(`SELECT pg_notify($1, $2) FROM set_config('synchronous_commit', 'off', true)`, [
+      if (pool === undefined) return;
+      await run(pool, `SELECT pg_notify($1, $2) FROM set_config('synchronous_commit', 'off', true)`, [
         channel,
         message,
       ]);

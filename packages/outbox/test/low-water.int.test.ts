@@ -194,6 +194,7 @@ async function buffersOfPoll(): Promise<number> {
   const explaining: PoolLike = {
     connect: () => pool.connect(),
     async query(text, values) {
+      if (!text.includes('outbox_read(')) return pool.query(text, values);
       const { rows } = await pool.query(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${text}`, values);
       const plan = rows[0]['QUERY PLAN'][0].Plan;
       pages = plan['Shared Hit Blocks'] + plan['Shared Read Blocks'];

@@ -1,7 +1,9 @@
-import { Registry } from 'prom-client';
+import * as prometheus from '@prometheus-io/client';
+import * as promClient from 'prom-client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createRelay } from '../src/index.ts';
 import { createPromClientMetrics } from '../src/prom-client.ts';
+import { createPrometheusMetrics } from '../src/prometheus.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventsFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
 
@@ -11,14 +13,14 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-it('a relay counts through prom-client what it publishes, marks, fails at, and what waits', async () => {
+it('a relay counts through @prometheus-io/client what it publishes, marks, fails at, and what waits', async () => {
   await database.add([...eventsFor('counted', 30, 1), ...eventsFor('missing', 2, 1)]);
   await database.pool.query(`INSERT INTO outbox_blocked VALUES (63, 'thing', 'blocked', 'BLOCKED')`);
   const broker = createMemoryBroker();
   broker.createTopic('counted');
   await broker.publisher.connect();
-  const registry = new Registry();
-  const metrics = createPromClientMetrics({ registry });
+  const registry = new prometheus.Registry();
+  const metrics = createPrometheusMetrics({ registry });
   const relay = createRelay(
     { pool: database.pool, publisher: broker.publisher, metrics },
     { pollIntervalMs: 50 },
@@ -42,4 +44,16 @@ it('a relay counts through prom-client what it publishes, marks, fails at, and w
   await relay.pause();
   await expect.poll(() => value('paused')).toBe(1);
   await relay.stop();
+});
+
+it('the adapter for prom-client, the old name, makes the same metrics', async () => {
+  const [old, now] = [new promClient.Registry(), new prometheus.Registry()];
+  const made = [createPromClientMetrics({ registry: old }), createPrometheusMetrics({ registry: now })];
+  for (const metrics of made) {
+    metrics.published.inc(3);
+    metrics.backlog.set(2);
+    metrics.publishSeconds.observe(0.3);
+  }
+  expect(await now.metrics()).toContain('outbox_relay_published_total 3');
+  expect(await old.metrics()).toBe(await now.metrics());
 });

@@ -10,7 +10,7 @@ const optionSources = [
   ['KafkajsPublisherOptions', 'kafkajs.ts'],
   ['PlatformaticPublisherOptions', 'platformatic.ts'],
   ['OutboxStatusOptions', 'status.ts'],
-  ['PromClientOptions', 'prom-client.ts'],
+  ['PrometheusOptions', 'prometheus.ts'],
 ] as const;
 
 describe('the README', () => {

@@ -1,7 +1,7 @@
-import { Registry } from 'prom-client';
+import { Registry } from '@prometheus-io/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRelay } from '../src/index.ts';
-import { createPromClientMetrics } from '../src/prom-client.ts';
+import { createPrometheusMetrics } from '../src/prometheus.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { dayMs, openPartitions, type Partitions } from './partition-fixture.ts';
 import { poll } from './relay-fixture.ts';
@@ -60,7 +60,7 @@ describe('partitions', () => {
     await on.write([{ age: 4, published: false }]);
     await on.passLowWater();
     const registry = new Registry();
-    await on.keeper({ metrics: createPromClientMetrics({ registry }) }).round();
+    await on.keeper({ metrics: createPrometheusMetrics({ registry }) }).round();
     expect(await on.partitions()).toContain(kept);
     expect(await on.partitions()).not.toContain(old);
     const value = async (name: string) =>

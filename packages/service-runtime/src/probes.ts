@@ -7,7 +7,7 @@ import type { Logger } from './logger.ts';
 /** A readiness question that takes longer is answered with no: just before Kubernetes's own time-out of 1 s. */
 const readyTimeoutMs = 900;
 
-/** What is scraped; a `Registry` of prom-client fits. */
+/** What is scraped; a `Registry` of `@prometheus-io/client` fits. */
 export interface Metrics {
   readonly contentType: string;
   metrics(): Promise<string>;

@@ -1,3 +1,4 @@
+import { integer, orNull, readRow, readRows, real, text } from '../answers.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import { partitionName, type TimeRange } from './partition-ranges.ts';
 import { briefly, runScript, type ScriptResult, together } from './partition-script.ts';
@@ -26,21 +27,25 @@ export interface RetiredTable {
 export function createDefaultPartition(pool: PoolLike, names: OutboxNames, lockTimeoutMs: number) {
   async function look({ defaultTable }: PartitionView): Promise<DefaultContent> {
     if (defaultTable === undefined) return { rows: 0, unpublished: 0, writtenAtMs: [] };
-    const { rows } = await pool.query(
+    const rows = await readRows(
+      pool,
+      { at_ms: orNull(real) },
       `SELECT CASE WHEN created_at >= '1970-01-01' AND created_at < '9999-01-01'
                    THEN (extract(epoch FROM created_at) * 1000)::float8 END AS at_ms
        FROM ${defaultTable} LIMIT $1`,
       [movedRowsMax + 1],
     );
-    const { rows: counted } = await pool.query(
+    const { n: unpublished } = await readRow(
+      pool,
+      { n: integer },
       `SELECT count(*)::int AS n
        FROM (SELECT FROM ${defaultTable} WHERE published_at IS NULL LIMIT $1) unpublished`,
       [movedRowsMax + 1],
     );
     return {
       rows: rows.length,
-      unpublished: Number(counted[0]?.n),
-      writtenAtMs: rows.flatMap(({ at_ms }) => (at_ms === null ? [] : [Number(at_ms)])),
+      unpublished,
+      writtenAtMs: rows.flatMap(({ at_ms }) => (at_ms === null ? [] : [at_ms])),
     };
   }
 
@@ -76,11 +81,13 @@ export function createDefaultPartition(pool: PoolLike, names: OutboxNames, lockT
   }
 
   async function retiredTables(): Promise<RetiredTable[]> {
-    const { rows } = await pool.query(
+    const rows = await readRows(
+      pool,
+      { table_name: text, at_ms: real },
       `SELECT table_name, (extract(epoch FROM retired_at) * 1000)::float8 AS at_ms FROM ${names.retired}
        WHERE to_regclass(table_name) IS NOT NULL ORDER BY retired_at`,
     );
-    return rows.map((row) => ({ table: String(row.table_name), retiredAtMs: Number(row.at_ms) }));
+    return rows.map((row) => ({ table: row.table_name, retiredAtMs: row.at_ms }));
   }
 
   return { look, retire, retiredTables };

@@ -1,3 +1,4 @@
+import { bool, countRows, integer, orNull, readRow, readRows, run, text } from '../answers.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import { type OutboxRow, writtenBetween } from './outbox-rows.ts';
 
@@ -15,7 +16,8 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
    * @returns how many
    */
   async function bury(poisoned: readonly PoisonedRow[], block: boolean): Promise<number> {
-    const { rowCount } = await pool.query(
+    return countRows(
+      pool,
       `WITH poisoned AS (
          SELECT o.*, p.reason
          FROM unnest($2::smallint[], $3::integer[], $4::bigint[], $5::text[]) AS p (bucket, epoch, seq, reason)
@@ -48,7 +50,6 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
         ...writtenBetween(poisoned.map(({ row }) => row)),
       ],
     );
-    return rowCount ?? 0;
   }
 
   /**
@@ -58,7 +59,8 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
    */
   async function moveOut(rows: readonly OutboxRow[]): Promise<void> {
     for (const [bucket, ofBucket] of Map.groupBy(rows, (row) => row.bucket)) {
-      await pool.query(
+      await run(
+        pool,
         `WITH blocked AS (
            SELECT bl.aggregatetype, bl.aggregateid
            FROM ${names.blocked} bl JOIN ${names.buckets} b ON b.bucket = bl.bucket AND b.owner = $1
@@ -85,19 +87,23 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
    * @returns the topics that are parked in buckets of this relay, by whomever
    */
   async function look(buckets: readonly number[]): Promise<BucketTopic[]> {
-    const { rows } = await pool.query(
+    const rows = await readRows(
+      pool,
+      { bucket: orNull(integer), topic: orNull(text) },
       `WITH finished AS MATERIALIZED (SELECT ${names.finishRedrives}($1, $2::smallint[]))
        SELECT p.bucket, p.topic FROM finished
        LEFT JOIN (${names.parked} p JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1) ON true`,
       [relayId, buckets],
     );
-    const parked = rows.filter((row) => row.bucket !== null);
-    return parked.map((row) => ({ bucket: Number(row.bucket), topic: String(row.topic) }));
+    return rows.flatMap(({ bucket, topic }) =>
+      bucket === null || topic === null ? [] : [{ bucket, topic }],
+    );
   }
 
   /** From now on rows of these topics, which fail while others do not, are moved out of the hot read. */
   async function park(topics: readonly BucketTopic[]): Promise<void> {
-    await pool.query(
+    await run(
+      pool,
       `INSERT INTO ${names.parked} (bucket, topic)
        SELECT t.bucket, t.topic FROM unnest($2::smallint[], $3::text[]) AS t (bucket, topic)
        JOIN ${names.buckets} b ON b.bucket = t.bucket AND b.owner = $1
@@ -108,12 +114,8 @@ export function createHeldRows(pool: PoolLike, names: OutboxNames, relayId: stri
 
   /** @returns false if rows of the topic are still held */
   async function unpark({ bucket, topic }: BucketTopic): Promise<boolean> {
-    const { rows } = await pool.query(`SELECT ${names.unpark}($1, $2::smallint, $3) AS done`, [
-      relayId,
-      bucket,
-      topic,
-    ]);
-    return rows[0]?.done === true;
+    const sql = `SELECT ${names.unpark}($1, $2::smallint, $3) AS done`;
+    return (await readRow(pool, { done: bool }, sql, [relayId, bucket, topic])).done;
   }
 
   return { bury, moveOut, look, park, unpark };

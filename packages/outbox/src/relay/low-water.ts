@@ -1,3 +1,4 @@
+import { bool, digits, readRow, run } from '../answers.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 
 /** Waits, in one place, for the writers that could still commit a number up to `seq`. Both are numbers as text. */
@@ -25,29 +26,28 @@ export function createLowWaterMark(pool: PoolLike, names: OutboxNames, relayId: 
 
   /** @returns undefined if every bucket is as far as it can be */
   async function begin(): Promise<Advance | undefined> {
-    const { rows: drawn } = await pool.query(
+    const { seq, behind } = await readRow(
+      pool,
+      { seq: digits, behind: bool },
       `SELECT s.last_value::text AS seq,
               s.is_called AND EXISTS (SELECT FROM ${names.buckets} WHERE owner = $1 AND low_seq <= s.last_value) AS behind
        FROM ${names.sequence} s`,
       [relayId],
     );
-    if (drawn[0]?.behind !== true) return undefined;
+    if (!behind) return undefined;
     // Never an end of a snapshot (pg_snapshot_xmax): that is the latest completed id + 1, and a writer may be running under it.
-    const { rows: taken } = await pool.query('SELECT pg_current_xact_id()::text AS xid');
-    return { seq: String(drawn[0].seq), xid: String(taken[0]?.xid) };
+    const { xid } = await readRow(pool, { xid: digits }, 'SELECT pg_current_xact_id()::text AS xid');
+    return { seq, xid };
   }
 
   async function writersHaveEnded({ xid }: Advance): Promise<boolean> {
-    const { rows } = await pool.query(
-      'SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8 AS ended',
-      [xid],
-    );
-    return rows[0]?.ended === true;
+    const sql = 'SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8 AS ended';
+    return (await readRow(pool, { ended: bool }, sql, [xid])).ended;
   }
 
   /** To the first row of each bucket's hot read, else behind `seq`; only of buckets that are still owned. */
   async function finish({ seq }: Advance): Promise<void> {
-    await pool.query(`SELECT ${names.advanceLowWater}($1, $2::bigint)`, [relayId, seq]);
+    await run(pool, `SELECT ${names.advanceLowWater}($1, $2::bigint)`, [relayId, seq]);
   }
 
   /**

@@ -1,3 +1,16 @@
+import {
+  bool,
+  bytes,
+  digits,
+  integer,
+  json,
+  orNull,
+  type RowOf,
+  readRow,
+  readRows,
+  real,
+  text,
+} from '../answers.ts';
 import type { OutboxNames, PoolLike } from '../postgres.ts';
 import type { OutboundRecord } from '../publisher.ts';
 
@@ -37,8 +50,10 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
    * still in the hot index come as `blocked`. Payloads come as text or bytes and are not parsed.
    */
   async function read(requests: readonly ReadRequest[], limitEach: number, limitAll: number): Promise<Found> {
-    const { rows } = await pool.query(
-      `SELECT * FROM ${names.read}($1, $2::smallint[], $3::text[], $4::boolean[], $5::integer, $6::integer)`,
+    const rows = await readRows(
+      pool,
+      rowColumns,
+      `SELECT ${rowSql} FROM ${names.read}($1, $2::smallint[], $3::text[], $4::boolean[], $5::integer, $6::integer)`,
       [
         relayId,
         literalOf(requests.map((request) => request.bucket)),
@@ -61,7 +76,9 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
    */
   async function mark(published: readonly OutboxRow[]): Promise<number> {
     const batches = batchesOf(published);
-    const { rows } = await pool.query(
+    const { marked } = await readRow(
+      pool,
+      { marked: integer },
       `SELECT ${names.mark}($1, $2::smallint[], $3::integer[], $4::text[], $5, $6) AS marked`,
       [
         relayId,
@@ -71,7 +88,7 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
         ...writtenBetween(published),
       ],
     );
-    return Number(rows[0]?.marked ?? 0);
+    return marked;
   }
 
   return { read, mark };
@@ -101,23 +118,30 @@ export function writtenBetween(rows: readonly OutboxRow[]): [number, number] {
   return [first - 0.001, last + 0.001];
 }
 
-function rowOf(row: Record<string, unknown>): OutboxRow {
-  const record: OutboundRecord = {
-    id: String(row.id),
-    topic: String(row.topic),
-    key: String(row.key),
-    value: (row.value ?? row.payload) as Uint8Array | string,
-    headers: row.headers as Record<string, string>,
-  };
-  return {
-    bucket: Number(row.bucket),
-    epoch: Number(row.epoch),
-    seq: String(row.seq),
-    createdAtS: Number(row.created_at_s),
-    record,
-    blocked: Boolean(row.is_blocked),
-    held: Boolean(row.is_held),
-  };
+const rowColumns = {
+  bucket: integer,
+  epoch: integer,
+  seq: digits,
+  created_at_s: real,
+  id: text,
+  topic: text,
+  key: text,
+  payload: orNull(text),
+  value: orNull(bytes),
+  headers: json,
+  is_held: bool,
+  is_blocked: bool,
+};
+
+const rowSql =
+  'bucket, epoch, seq, created_at_s, id, topic, key, payload, value, headers::text AS headers, is_held, is_blocked';
+
+function rowOf(row: RowOf<typeof rowColumns>): OutboxRow {
+  const { bucket, epoch, seq, id, topic, key } = row;
+  const value = (row.value ?? row.payload) as Uint8Array | string; // never both null, see outbox_read
+  const record: OutboundRecord = { id, topic, key, value, headers: row.headers as Record<string, string> };
+  const { created_at_s: createdAtS, is_blocked: blocked, is_held: held } = row;
+  return { bucket, epoch, seq, createdAtS, record, blocked, held };
 }
 
 const byBucketAndNumber = (a: OutboxRow, b: OutboxRow): number =>

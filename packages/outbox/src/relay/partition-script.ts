@@ -1,3 +1,4 @@
+import { run } from '../answers.ts';
 import { asError } from '../errors.ts';
 import type { PoolLike } from '../postgres.ts';
 
@@ -52,7 +53,7 @@ export async function runScript(
   const client = await pool.connect();
   client.on('error', () => undefined); // the query rejects too
   try {
-    await client.query(script.join(';\n'));
+    await run(client, script.join(';\n'));
     return { outcome: 'done', reason: '' };
   } catch (thrown) {
     return resultOf(thrown);

@@ -1,3 +1,4 @@
+import { bool, countRows, orNull, type RowOf, readRow, readRows, real, text } from '../answers.ts';
 import { partitionStorage } from '../migrations/0004-retention.ts';
 import { type OutboxNames, type PoolLike, quoteIdentifier } from '../postgres.ts';
 import { partitionName, type TimeRange } from './partition-ranges.ts';
@@ -33,17 +34,20 @@ export interface PartitionView {
 export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTimeoutMs: number) {
   /** @returns whether the round of this interval is this relay's */
   async function claim(relayId: string, intervalMs: number): Promise<boolean> {
-    const { rowCount } = await pool.query(
+    const claimed = await countRows(
+      pool,
       `UPDATE ${names.maintenance}
        SET relay = $1, next_at = clock_timestamp() + make_interval(secs => $2::float8 / 1000)
        WHERE next_at <= clock_timestamp()`,
       [relayId, intervalMs],
     );
-    return rowCount === 1;
+    return claimed === 1;
   }
 
   async function look(): Promise<PartitionView> {
-    const { rows } = await pool.query(
+    const rows = await readRows(
+      pool,
+      viewColumns,
       `SELECT quote_ident(n.nspname) AS schema, quote_ident(pg_get_userbyid(c.relowner)) AS owner,
               pg_get_userbyid(c.relowner) = current_user AS is_owner,
               CASE WHEN NOT pg_has_role(c.relowner, 'MEMBER')
@@ -58,20 +62,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
        WHERE c.oid = $1::text::regclass`,
       [names.outbox],
     );
-    const [first] = rows;
-    const ranged = rows.filter((row) => row.partition !== null && row.is_default !== true);
-    return {
-      nowMs: Number(first?.now_ms),
-      schema: String(first?.schema),
-      owner: first?.is_owner === true ? undefined : String(first?.owner),
-      forbidden: (first?.forbidden ?? null) as string | null,
-      defaultTable: rows.find((row) => row.is_default === true)?.partition as string | undefined,
-      partitions: ranged.map((row) => ({
-        table: String(row.partition),
-        fromMs: (row.from_ms as number | null) ?? -Infinity,
-        toMs: (row.to_ms as number | null) ?? Infinity,
-      })),
-    };
+    return viewOf(rows);
   }
 
   const scriptSettings = ({ owner }: PartitionView): ScriptSettings => ({ owner, lockTimeoutMs });
@@ -113,8 +104,7 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
   /** @returns whether a partition must stay, for all that one can say without its lock */
   async function lookInto(table: string): Promise<ScriptResult> {
     try {
-      const { rows } = await pool.query(`SELECT ${whyKept(table)} AS reason`);
-      const reason = rows[0]?.reason as string | null | undefined;
+      const { reason } = await readRow(pool, { reason: orNull(text) }, `SELECT ${whyKept(table)} AS reason`);
       return reason ? { outcome: 'kept', reason } : { outcome: 'done', reason: '' };
     } catch (thrown) {
       return resultOf(thrown);
@@ -145,6 +135,33 @@ export function createPartitionStore(pool: PoolLike, names: OutboxNames, lockTim
 }
 
 export type PartitionStore = ReturnType<typeof createPartitionStore>;
+
+const viewColumns = {
+  schema: text,
+  owner: text,
+  is_owner: bool,
+  forbidden: orNull(text),
+  partition: orNull(text),
+  is_default: orNull(bool),
+  from_ms: orNull(real),
+  to_ms: orNull(real),
+  now_ms: real,
+};
+
+/** @param rows one at least: PostgreSQL would have said that there is no such table */
+function viewOf(rows: readonly RowOf<typeof viewColumns>[]): PartitionView {
+  const [first] = rows as [RowOf<typeof viewColumns>];
+  return {
+    nowMs: first.now_ms,
+    schema: first.schema,
+    owner: first.is_owner ? undefined : first.owner,
+    forbidden: first.forbidden,
+    defaultTable: rows.find((row) => row.is_default)?.partition ?? undefined,
+    partitions: rows.flatMap(({ partition: table, is_default, from_ms, to_ms }) =>
+      table === null || is_default ? [] : [{ table, fromMs: from_ms ?? -Infinity, toMs: to_ms ?? Infinity }],
+    ),
+  };
+}
 
 /** As it stands in SQL. */
 export const tableOf = ({ schema }: PartitionView, name: string): string =>

@@ -1,3 +1,4 @@
+import { run } from '../answers.ts';
 import type { Logger } from '../logger.ts';
 import { type PoolClientLike, type PoolLike, quoteIdentifier, wakeFor } from '../postgres.ts';
 import { bucketsIn } from '../wake-message.ts';
@@ -41,7 +42,7 @@ export function startWakeListener(deps: {
       else onEvents(bucketsIn(payload));
     });
     try {
-      await taken.query(`LISTEN ${quoteIdentifier(channel)}`);
+      await run(taken, `LISTEN ${quoteIdentifier(channel)}`);
     } catch (thrown) {
       taken.release(true);
       throw thrown;
@@ -52,7 +53,7 @@ export function startWakeListener(deps: {
   async function step(): Promise<number> {
     if (client !== undefined) {
       try {
-        await client.query('SELECT 1');
+        await run(client, 'SELECT 1');
         return checkIntervalMs;
       } catch (thrown) {
         drop();
