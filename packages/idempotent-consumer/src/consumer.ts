@@ -1,20 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Accepted } from './accepting-transaction.ts';
 import { assertMigrated } from './admission.ts';
-import { type Control, readControl } from './control.ts';
+import { type AuditedBy, type Control, pauseConsumer, readControl, resumeConsumer } from './control.ts';
 import { type ConsumerCounts, createCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import { handleAllBy } from './handler.ts';
 import { createIntake } from './intake.ts';
 import { createKillSwitch } from './kill-switch.ts';
 import { silentLogger } from './logger.ts';
+import { type MemberStatus, memberStatus } from './member-status.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
 import { createRetryExecutor, type Settled } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createSlots } from './slots.ts';
-import type { RecordChunk } from './source.ts';
+import type { ChunkOutcome, RecordChunk } from './source.ts';
+import { reportStatus } from './status-loop.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
@@ -31,6 +33,16 @@ export interface Consumer {
   /** Whether it is in its group and gets on. False while the kill switch is open; true while it is paused. */
   isHealthy(): boolean;
   counts(): Readonly<ConsumerCounts>;
+  /** How far it is, what waits, and what keeps it: asks the broker and the database, 5 s at the longest. */
+  status(): Promise<MemberStatus>;
+  /**
+   * All members stop handling, those too that are started later, until {@link Consumer.resume}: it is kept in the
+   * database, with who and why. This member has learnt of it when the promise resolves, the others do within
+   * `pollIntervalMs`. What they have in hand then is finished; they stay in their group and hold no more than a few
+   * chunks.
+   */
+  pause(by: AuditedBy): Promise<void>;
+  resume(by: AuditedBy): Promise<void>;
 }
 
 /**
@@ -45,17 +57,18 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   deps: ConsumerDeps<Tx>,
   options: ConsumerOptions<E, Tx>,
 ): Consumer {
-  const { source, transaction, logger = silentLogger, crashPoint = () => {} } = deps;
+  const { source, transaction, logger = silentLogger, metrics, crashPoint = () => {} } = deps;
   const settings = settingsOf(options, source.topics);
   const { consumerName, decode, identity, orderingKey } = settings;
-  const counts = createCounts();
+  const { counts, count } = createCounts(metrics);
   const killSwitch = createKillSwitch(settings.killSwitch);
   const progress = createProgress();
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
   const stopping = new AbortController();
   let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
   let stoppedBy: ConsumerError | undefined;
-  let watching: Promise<void> | undefined;
+  let openedBy: { readonly since: Date; readonly error: ConsumerError } | undefined;
+  let watching: Promise<unknown> | undefined;
 
   const mayTry = () => !control.paused && !killSwitch.isOpen() && stoppedBy === undefined;
   const accepting = {
@@ -82,22 +95,25 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     ...accepting,
     groupId: source.groupId,
     slots: createSlots(settings.partitionsInParallelMax),
-    counts,
+    count,
+    acceptSeconds: metrics?.acceptSeconds,
     turn,
     onAccepted,
-    onSkipped: (count) => {
-      counts.skipped += count;
-      skips.skipped(count);
+    onSkipped: (records) => {
+      count('skipped', records);
+      skips.skipped(records);
     },
     backoff: { baseMs: settings.acceptRetryBaseMs, maxMs: settings.acceptRetryMaxMs },
   });
 
   async function onChunk(chunk: RecordChunk) {
     const done = progress.begin(chunk.records);
+    let outcome: ChunkOutcome = 'abandoned';
     try {
-      return await intake(chunk);
+      outcome = await intake(chunk);
+      return outcome;
     } finally {
-      done();
+      done(outcome === 'accepted');
     }
   }
 
@@ -112,10 +128,10 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   function onAccepted(accepted: Accepted): void {
     const { handled, duplicates, scheduled, deadLetters, invalid, outcomes } = accepted;
-    counts.handled += handled;
-    counts.duplicates += duplicates.length;
-    counts.scheduled += scheduled.length;
-    counts.deadLetters += deadLetters.length;
+    count('handled', handled);
+    count('duplicates', duplicates.length);
+    count('scheduled', scheduled.length);
+    count('deadLetters', deadLetters.length);
     skips.handled(handled + scheduled.length + invalid.length);
     noteCommitted(outcomes);
     for (const { eventId, orderingKey: key, state, attempts, reason } of scheduled) {
@@ -136,9 +152,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   function onSettled({ claimed, state, attempts, reason, deadLetters }: Settled): void {
     const { eventId, orderingKey: key } = claimed;
     const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
-    counts.deadLetters += deadLetters.length;
-    if (state === 'DONE') counts.handled++;
-    else counts.retriesFailed++;
+    count('deadLetters', deadLetters.length);
+    count(state === 'DONE' ? 'handled' : 'retriesFailed');
     noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
     if (state === 'DEAD') logger.warn(entry, 'dead letter');
     else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
@@ -147,6 +162,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {
     if (!killSwitch.committed(outcomes).hasClosed) return;
+    openedBy = undefined;
     logger.info({ consumerName }, 'kill switch closed: events are handled again');
     executor.wake();
   }
@@ -158,11 +174,20 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       return;
     }
     const { delayMs, hasOpened } = killSwitch.tripped();
-    if (hasOpened) counts.killSwitchOpened++;
+    if (hasOpened) count('killSwitchOpened');
+    openedBy = { since: openedBy?.since ?? new Date(), error };
     logger.error(
       { consumerName, delayMs, err: error },
       'kill switch is open: many different events fail, which looks like a fault of this release; nothing of them is stored, trying again. To go on and dead-letter them, override the kill switch',
     );
+  }
+
+  const inTransaction = <R>(work: (tx: Tx) => Promise<R>) =>
+    transaction(work, { signal: new AbortController().signal });
+
+  async function learnControl(): Promise<void> {
+    control = await inTransaction((tx) => readControl(tx, consumerName));
+    killSwitch.offUntil(control.killSwitchOffUntilMs);
   }
 
   /** Learns what operators have said, now and then; while the database does not answer the last word counts. */
@@ -170,10 +195,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     const { signal } = stopping;
     while (!signal.aborted) {
       try {
-        control = await transaction((tx) => readControl(tx, consumerName), {
-          signal: new AbortController().signal,
-        });
-        killSwitch.offUntil(control.killSwitchOffUntilMs);
+        await learnControl();
       } catch (error) {
         const level = isTransient(error) ? 'debug' : 'error';
         logger[level]({ consumerName, err: asError(error) }, 'consumer_control cannot be read for now');
@@ -182,18 +204,28 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     }
   }
 
+  const isHealthy = () =>
+    stoppedBy === undefined &&
+    source.isHealthy() &&
+    !killSwitch.isOpen() &&
+    progress.isGettingOn(settings.stalledAfterMs);
+
+  const own = () => ({
+    isHealthy: isHealthy(),
+    isPaused: control.paused,
+    killSwitch: openedBy ?? null,
+    stoppedBy: stoppedBy ?? null,
+    counts: { ...counts },
+  });
+  const { onDeadLetter } = settings;
+  const status = () => memberStatus({ consumerName, onDeadLetter, source, transaction, progress, own });
+
   return {
     async start() {
       await assertMigrated(transaction);
-      watching ??= watchControl();
+      watching ??= Promise.all([watchControl(), metrics && reportStatus(metrics, status, stopping.signal)]);
       executor.start();
-      source.start({
-        onChunk,
-        logger,
-        count: (what) => {
-          counts[what]++;
-        },
-      });
+      source.start({ onChunk, logger, count: (what) => count(what) });
     },
     async stop() {
       await source.stop();
@@ -201,12 +233,18 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
       await executor.stop();
       await watching;
     },
-    isHealthy: () =>
-      stoppedBy === undefined &&
-      source.isHealthy() &&
-      !killSwitch.isOpen() &&
-      progress.isGettingOn(settings.stalledAfterMs),
+    isHealthy,
     counts: () => ({ ...counts }),
+    status,
+    async pause(by) {
+      await inTransaction((tx) => pauseConsumer(tx, consumerName, by));
+      await learnControl();
+    },
+    async resume(by) {
+      await inTransaction((tx) => resumeConsumer(tx, consumerName, by));
+      await learnControl();
+      executor.wake();
+    },
   };
 }
 

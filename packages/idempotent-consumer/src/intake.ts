@@ -3,8 +3,9 @@ import { acceptAsDead, acceptChunk, type OnAccepted } from './accept.ts';
 import { type Acceptance, type AcceptDeps, isStandstill } from './accepting-transaction.ts';
 import { fullJitterMs } from './backoff.ts';
 import { beginChunk, type ChunkPlace, endChunk } from './chunk-starts.ts';
-import type { ConsumerCounts } from './counts.ts';
+import type { Count } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
+import type { Histogram } from './metrics.ts';
 import { asError } from './reason.ts';
 import type { ConsumedRecord } from './record.ts';
 import type { Slots } from './slots.ts';
@@ -18,7 +19,8 @@ export interface IntakeDeps<E, Tx extends ConsumerTransaction> extends AcceptDep
   readonly groupId: string;
   readonly reading: Reading<E>;
   readonly slots: Slots;
-  readonly counts: ConsumerCounts;
+  readonly count: Count;
+  readonly acceptSeconds: Histogram | undefined;
   /** Resolves when a chunk may be tried: the consumer is not paused, and the kill switch gives a turn. */
   readonly turn: (chunk: RecordChunk) => Promise<void>;
   readonly onAccepted: OnAccepted;
@@ -41,7 +43,7 @@ type Records = RecordChunk['records'];
 export function createIntake<E, Tx extends ConsumerTransaction>(
   deps: IntakeDeps<E, Tx>,
 ): (chunk: RecordChunk) => Promise<ChunkOutcome> {
-  const { consumerName, groupId, transaction, logger, counts, crashPoint } = deps;
+  const { consumerName, groupId, transaction, logger, count, crashPoint } = deps;
   const untimed = { signal: new AbortController().signal };
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
@@ -90,9 +92,11 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
   ): Promise<boolean> {
     const { events, invalid, place } = acceptance;
     const isDone = await untilDone(chunk, async () => {
+      const begunMs = performance.now();
       if (starts > deps.startsMax) await acceptAsDead(deps, acceptance, starts, deps.onAccepted);
       else await acceptChunk(deps, acceptance, deps.onAccepted);
       if (events.length + invalid.length === 0) return true;
+      deps.acceptSeconds?.observe((performance.now() - begunMs) / 1000);
       crashPoint('consumer.accept.after-commit');
       return true;
     });
@@ -114,7 +118,7 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
       try {
         return await deps.slots.run(work);
       } catch (error) {
-        counts.retries++;
+        count('retries');
         if (isStandstill(error)) deps.onStandstill(error);
         else await waitAfter(error, attempt, chunk);
       }
