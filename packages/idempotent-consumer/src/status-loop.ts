@@ -2,14 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MemberStatus } from './member-status.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 
-/** Between two looks. */
-const intervalMs = 10_000;
-
 /** Sets the gauges from a member's status, again and again. What is not known keeps its last value. */
 export async function reportStatus(
   metrics: ConsumerMetrics,
   status: () => Promise<MemberStatus>,
-  stop: AbortSignal,
+  { stop, intervalMs = 10_000 }: { readonly stop: AbortSignal; readonly intervalMs?: number },
 ): Promise<void> {
   while (!stop.aborted) {
     setGauges(metrics, await status());

@@ -19,6 +19,8 @@ export interface MemorySource extends RecordSource {
    * last ones unless given, so the same records again are a redelivery only with their offsets or ids.
    */
   deliver(records: readonly MemoryRecord[]): Promise<readonly ChunkOutcome[]>;
+  /** Lets a partition end so many records later, without delivering them: what a consumer sees as lag. */
+  append(records: number, topic?: string, partition?: number): void;
   /** The offset after the last one that was committed, or null. */
   committed(topic?: string, partition?: number): string | null;
   /** Takes the partitions away: chunks in hand are aborted, and commit nothing. */
@@ -88,6 +90,10 @@ export function memorySource(
       const delivered = Promise.all(chunks.map((chunk) => deliverChunk(chunk ?? [])));
       inHand.add(delivered);
       return delivered.finally(() => inHand.delete(delivered));
+    },
+    append(records, topic = topics[0] ?? 'memory', partition = 0) {
+      const at = lane(topic, partition);
+      next.set(at, (next.get(at) ?? 0n) + BigInt(records));
     },
     committed: (topic = topics[0] ?? 'memory', partition = 0) =>
       committed.get(lane(topic, partition)) ?? null,
