@@ -223,7 +223,10 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   return {
     async start() {
       await assertMigrated(transaction);
-      watching ??= Promise.all([watchControl(), metrics && reportStatus(metrics, status, { stop: stopping.signal })]);
+      watching ??= Promise.all([
+        watchControl(),
+        metrics && reportStatus(metrics, status, { stop: stopping.signal }),
+      ]);
       executor.start();
       source.start({ onChunk, logger, count: (what) => count(what) });
     },

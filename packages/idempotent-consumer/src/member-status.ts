@@ -19,7 +19,7 @@ export interface MemberStatus {
   readonly consumerName: string;
   readonly groupId: string;
   readonly isHealthy: boolean;
-  /** Sum over the partitions that this member has; null while the broker does not answer. */
+  /** Sum over the partitions that this member has; null while it is not in its group or the broker does not answer. */
   readonly lagRecords: number | null;
   /**
    * How far behind in time, by the timestamps of the records and this machine's clock: the age of the oldest record
@@ -79,7 +79,7 @@ export async function memberStatus<Tx extends ConsumerTransaction>(
     }
   };
   const [positions, stored] = await Promise.all([
-    orNull('broker', () => source.positions()),
+    orNull('broker', () => positionsOf(source)),
     orNull('database', (signal) =>
       transaction((tx) => consumerStatus(tx, { consumerName, onDeadLetter }), { signal }),
     ),
@@ -96,6 +96,13 @@ export async function memberStatus<Tx extends ConsumerTransaction>(
     stored,
     problems,
   };
+}
+
+/** A source that is out of its group has no partitions either, but that says nothing about how far it is. */
+async function positionsOf(source: RecordSource): Promise<readonly PartitionPosition[]> {
+  const positions = await source.positions();
+  if (positions.length === 0 && !source.isHealthy()) throw new Error('the source is not in its group');
+  return positions;
 }
 
 async function inTime<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
