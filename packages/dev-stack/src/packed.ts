@@ -51,7 +51,11 @@ export interface PackedProjects {
    * @param files by path, contents
    * @returns its folder
    */
-  make(name: string, dependencies: readonly string[], files: Readonly<Record<string, string>>): Promise<string>;
+  make(
+    name: string,
+    dependencies: readonly string[],
+    files: Readonly<Record<string, string>>,
+  ): Promise<string>;
   /** Copies a folder of the repository, with the tarballs beside its package.json, and installs it. */
   copy(from: string, name: string): Promise<string>;
   remove(): Promise<void>;
@@ -74,7 +78,11 @@ export async function packProjects(...folders: readonly [string, ...string[]]): 
       }
       const project = join(dir, name);
       const manifest = { name, private: true, type: 'module', dependencies: versions };
-      const all = { 'package.json': JSON.stringify(manifest), 'pnpm-workspace.yaml': projectSettings, ...files };
+      const all = {
+        'package.json': JSON.stringify(manifest),
+        'pnpm-workspace.yaml': projectSettings,
+        ...files,
+      };
       for (const [path, text] of Object.entries(all)) {
         await mkdir(dirname(join(project, path)), { recursive: true });
         await writeFile(join(project, path), text);

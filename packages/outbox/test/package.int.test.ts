@@ -183,7 +183,10 @@ function installAll() {
   // vitest and @platformatic/kafka have declarations that need a package more.
   const full = [...peers, 'vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
   const installing = {
-    plain: packed.projects.make('plain', plain, { 'tsconfig.json': tsconfig(), 'src/main.ts': plainImporter }),
+    plain: packed.projects.make('plain', plain, {
+      'tsconfig.json': tsconfig(),
+      'src/main.ts': plainImporter,
+    }),
     full: packed.projects.make('full', full, {
       // Without the DOM, whose `fetch` @platformatic/kafka's declarations do not fit.
       'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),

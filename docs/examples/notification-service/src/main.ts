@@ -23,7 +23,11 @@ const consumer = createConsumer(
     transaction: pgTransaction(pool),
     logger: { debug() {}, info: say, warn: say, error: say },
   },
-  { consumerName: 'notification-service', decode: decodeOrderCreated, handle: notifyOf(outbox, notificationsTopic) },
+  {
+    consumerName: 'notification-service',
+    decode: decodeOrderCreated,
+    handle: notifyOf(outbox, notificationsTopic),
+  },
 );
 await relay.start();
 await consumer.start();

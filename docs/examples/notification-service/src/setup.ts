@@ -17,7 +17,9 @@ for (const [table, sql] of [
   ['outbox_migrations', outboxSql],
   ['consumer_migrations', consumerSql],
 ] as const) {
-  await pool.query(`CREATE TABLE IF NOT EXISTS ${table} (name varchar(255) PRIMARY KEY, timestamp varchar(255))`);
+  await pool.query(
+    `CREATE TABLE IF NOT EXISTS ${table} (name varchar(255) PRIMARY KEY, timestamp varchar(255))`,
+  );
   const { rows } = await pool.query(`SELECT coalesce(max(name), '') AS after FROM ${table}`);
   await pool.query(sql({ after: rows[0].after })); // one transaction
 }
