@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { createTopic, uniqueName } from './topic.ts';
 import type { ProvidedStack } from './vitest-global-setup.ts';
-import { waitFor } from './wait-for.ts';
+
+export { uniqueName };
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -18,37 +20,12 @@ export function testStack(): { postgresUrl: string; kafkaBrokers: string[] } {
   return { postgresUrl, kafkaBrokers };
 }
 
-/** A name for a topic or a consumer group that no other test has. */
-export function uniqueName(prefix: string): string {
-  return `${prefix}-${randomBytes(5).toString('hex')}`;
-}
-
 /** Creates a topic with a unique name (1 partition unless told) and returns the name once its leaders are known. */
 export async function createTestTopic(prefix: string, o: { partitions?: number } = {}): Promise<string> {
   const topic = uniqueName(prefix);
-  const numPartitions = o.partitions ?? 1;
   const kafka = new Kafka({ brokers: testStack().kafkaBrokers, logLevel: logLevel.NOTHING });
-  const admin = kafka.admin();
-  await admin.connect();
-  try {
-    // waitForLeaders sometimes throws right after the creation, so ask until every partition has one.
-    await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-    await waitFor(`leaders of topic ${topic}`, () => hasLeaders(admin, topic, numPartitions), {
-      intervalMs: 20,
-    });
-  } finally {
-    await admin.disconnect();
-  }
+  await createTopic(kafka, topic, o.partitions ?? 1);
   return topic;
-}
-
-async function hasLeaders(admin: ReturnType<Kafka['admin']>, topic: string, count: number) {
-  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-  const partitions = topics[0]?.partitions ?? [];
-  if (partitions.length !== count || !partitions.every((one) => one.leader >= 0)) return false;
-  // A leader is announced before the broker knows that it is the one: only its own answer says so.
-  await admin.fetchTopicOffsets(topic);
-  return true;
 }
 
 export interface TestDatabase {

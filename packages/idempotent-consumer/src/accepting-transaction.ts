@@ -4,12 +4,14 @@ import {
   type DeadLetterSink,
   insertDeadLetters,
   type StoredDeadLetter,
+  tellSink,
 } from './dead-letters.ts';
 import { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
 import type { HandlerRun, HandlerRunDeps, Thrown } from './handler-run.ts';
 import type { KillSwitch, Outcomes } from './kill-switch.ts';
-import { insertReceived } from './processed-events.ts';
+import { insertReceived, takenFromOtherTopic } from './processed-events.ts';
+import { isA } from './reason.ts';
 import { type Routing, verdictOn } from './routing.ts';
 import {
   blockedKeys,
@@ -43,6 +45,8 @@ export interface Accepted {
   readonly handled: number;
   /** Ids of events that this consumer had taken over before, or that stand twice in the chunk. */
   readonly duplicates: readonly string[];
+  /** Those of them that were taken over from another topic: replayed to it, or another producer's with the same id. */
+  readonly fromOtherTopic: readonly string[];
   /** Events stored for a later try, of their own or behind one of their key, or skipped for good. */
   readonly scheduled: readonly NewScheduledEvent[];
   /** Dead letters that were new. */
@@ -79,8 +83,9 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
 ): Promise<Accepted> {
   const { consumerName, killSwitch, crashPoint } = deps;
   if (place !== undefined) await endChunk(tx, place);
-  const { fresh, duplicates } = await takeIn(deps, tx, events, handlerRun);
-  const invalidKeys = invalid.map(({ record }) => `invalid:${record.partition}:${record.offset}`);
+  const { fresh, duplicates, fromOtherTopic } = await takeIn(deps, tx, events, handlerRun);
+  // A poison record that comes again is no new failure: a topic that is read once more would trip the kill switch.
+  let invalidKeys: readonly string[] = [];
   const outcomesOf = (failures: readonly Failure<E>[], succeeded: number): Outcomes => ({
     succeeded,
     failedKeys: [...invalidKeys, ...failures.map(({ delivery }) => delivery.orderingKey)],
@@ -96,7 +101,6 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
   for (const { delivery } of failures) blocked.add(delivery.orderingKey);
   const scheduled = toSchedule(deps, fresh, failures, blocked);
   const handled = fresh.length - scheduled.length;
-  assertSane(failures, handled);
 
   const seqs = await storeScheduled(tx, consumerName, scheduled);
   const letters = [
@@ -104,9 +108,13 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
     ...scheduled.flatMap((one, i) => (one.state === 'DEAD' ? [letterOf(consumerName, one, seqs[i])] : [])),
   ];
   const deadLetters = await insertDeadLetters(tx, letters, deps.deadLetterBytesMax);
-  if (deadLetters.length > 0) await deps.deadLetterSink?.add(tx, deadLetters);
+  const poison = deadLetters.filter(({ scheduledSeq }) => scheduledSeq === null);
+  invalidKeys = poison.map(({ partition, offset }) => `invalid:${partition}:${offset}`);
+  assertSane(failures, handled);
+  await tellSink(deps.deadLetterSink, tx, deadLetters);
   if (fresh.length + deadLetters.length > 0) crashPoint('consumer.accept.before-commit');
-  return { handled, duplicates, scheduled, deadLetters, invalid, outcomes: outcomesOf(failures, handled) };
+  const outcomes = outcomesOf(failures, handled);
+  return { handled, duplicates, fromOtherTopic, scheduled, deadLetters, invalid, outcomes };
 }
 
 async function takeIn<E, Tx extends ConsumerTransaction>(
@@ -114,8 +122,8 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
   tx: Tx,
   events: readonly DecodedEvent<E>[],
   handlerRun: HandlerRun<E>,
-): Promise<{ fresh: Delivery<E>[]; duplicates: string[] }> {
-  if (events.length === 0) return { fresh: [], duplicates: [] };
+): Promise<Pick<Accepted, 'duplicates' | 'fromOtherTopic'> & { fresh: Delivery<E>[] }> {
+  if (events.length === 0) return { fresh: [], duplicates: [], fromOtherTopic: [] };
   const received = events.map(({ record, id }) => ({
     eventId: id,
     topic: record.topic,
@@ -133,7 +141,9 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
     else duplicates.push(event.id);
     seen.add(event.id);
   }
-  return { fresh, duplicates };
+  const known = new Set(duplicates);
+  const again = received.filter(({ eventId }) => known.has(eventId) && !isNew.has(eventId));
+  return { fresh, duplicates, fromOtherTopic: await takenFromOtherTopic(tx, consumerName, again) };
 }
 
 async function blockedKeysOf<E, Tx extends ConsumerTransaction>(
@@ -197,5 +207,4 @@ export function tripped(lastFailure: unknown): ConsumerError {
 
 /** Whether the consumer stands still after this error, through no fault of the infrastructure. */
 export const isStandstill = (error: unknown): error is ConsumerError =>
-  error instanceof ConsumerError &&
-  (error.code === 'CONSUMER_KILL_SWITCH' || error.code === 'CONSUMER_STOPPED');
+  isA(error, ConsumerError) && (error.code === 'CONSUMER_KILL_SWITCH' || error.code === 'CONSUMER_STOPPED');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ConsumerError } from './errors.ts';
 import { rawQuery } from './raw-query.ts';
 import type { ConsumerTransaction, KyselyTransaction } from './transaction.ts';
@@ -16,7 +17,8 @@ export async function run(
  *
  * Everything this package reads comes this way. The caller's Kysely may have plugins that rename columns or rewrite
  * values, and the caller's pg may have parsers of any type that make something else of a value: a new event would look
- * like a duplicate and be lost. A single text is the answer that passes unharmed, or visibly not.
+ * like a duplicate and be lost. A single text is the answer that passes unharmed, or visibly not: one that was made by
+ * {@link answerOf} has a hash with it.
  * @throws ConsumerError `CONSUMER_ANSWER_UNEXPECTED`
  */
 export async function ask(
@@ -28,8 +30,9 @@ export async function ask(
   const [row, ...others] = Array.isArray(rows) ? rows : [];
   const answer: unknown = others.length === 0 ? row?.answer : undefined;
   if (typeof answer !== 'string') throw unexpected('not one row with a text column "answer"');
+  const json = sql.includes(hashSql) ? proved(answer) : answer;
   try {
-    return JSON.parse(answer);
+    return JSON.parse(json);
   } catch (cause) {
     throw unexpected('not JSON', cause);
   }
@@ -46,9 +49,24 @@ export async function askRows<Row>(
   return answer;
 }
 
+const hashSql = `encode(sha256(convert_to(json, 'UTF8')), 'hex')`;
+
+/** SQL of {@link ask}: a JSON value, and behind it its hash. OFFSET keeps the value from being computed for each. */
+export const answerOf = (json: string): string =>
+  `SELECT json || ${hashSql} AS answer FROM (SELECT (${json})::text AS json OFFSET 0) AS answered`;
+
 /** SQL of {@link askRows}: the rows of a query, in its order, as one JSON list of objects named by its columns. */
 export const asAnswer = (query: string): string =>
-  `SELECT coalesce(json_agg(to_json(listed)), '[]')::text AS answer FROM (${query}) AS listed`;
+  answerOf(`SELECT coalesce(json_agg(to_json(listed)), '[]') FROM (${query}) AS listed`);
+
+const hashLength = 64;
+
+function proved(answer: string): string {
+  const json = answer.slice(0, -hashLength);
+  const hash = createHash('sha256').update(json).digest('hex');
+  if (answer.slice(-hashLength) !== hash) throw unexpected('another text than PostgreSQL gave');
+  return json;
+}
 
 export function unexpected(what: string, cause?: unknown): ConsumerError {
   const message = `a statement of the consumer was answered by ${what}: does a Kysely plugin or a pg type parser change results? Nothing was stored`;

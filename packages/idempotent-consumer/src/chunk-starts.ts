@@ -1,4 +1,4 @@
-import { ask, run } from './ask.ts';
+import { answerOf, ask, run } from './ask.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
 /** A chunk as a consumer's group knows it. */
@@ -25,7 +25,7 @@ export async function beginChunk(tx: ConsumerTransaction, place: ChunkPlace): Pr
        ON CONFLICT (worker_id, group_id, topic, "partition") DO UPDATE SET first_offset = excluded.first_offset,
          starts = CASE c.first_offset WHEN excluded.first_offset THEN c.starts + 1 ELSE 1 END
        RETURNING starts
-     ) SELECT starts::text AS answer FROM begun, set_config('synchronous_commit', 'off', true)`,
+     ) ${answerOf(`SELECT starts FROM begun, set_config('synchronous_commit', 'off', true)`)}`,
     valuesOf(place),
   );
   return Number(starts);

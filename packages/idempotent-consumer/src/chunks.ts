@@ -32,12 +32,16 @@ export function* chunksOf(records: Iterable<ConsumedRecord>, limits: ChunkLimits
 /** The bytes of a record's key, value and headers. */
 export function recordBytes({ key, value, headers }: ConsumedRecord): number {
   let bytes = (key?.byteLength ?? 0) + (value?.byteLength ?? 0);
-  for (const [name, values] of Object.entries(headers)) {
-    const all = isList(values) ? values : [values];
-    for (const one of all) bytes += Buffer.byteLength(name) + (one == null ? 0 : Buffer.byteLength(one));
+  for (const name of Object.keys(headers)) {
+    const found = headers[name];
+    if (!isList(found)) bytes += headerBytes(name, found);
+    else for (const one of found) bytes += headerBytes(name, one);
   }
   return bytes;
 }
+
+const headerBytes = (name: string, value: HeaderValue | undefined) =>
+  Buffer.byteLength(name) + (typeof value === 'string' ? Buffer.byteLength(value) : (value?.byteLength ?? 0));
 
 /** `Array.isArray` does not know read-only arrays. */
 const isList = (values: unknown): values is readonly HeaderValue[] => Array.isArray(values);

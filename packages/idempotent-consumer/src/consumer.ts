@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Accepted } from './accepting-transaction.ts';
 import { assertMigrated } from './admission.ts';
+import { createClashReport } from './clash-report.ts';
 import { type AuditedBy, type Control, pauseConsumer, readControl, resumeConsumer } from './control.ts';
 import { type ConsumerCounts, createCounts } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import { handleAllBy } from './handler.ts';
 import { createIntake } from './intake.ts';
 import { createKillSwitch } from './kill-switch.ts';
-import { silentLogger } from './logger.ts';
+import { silentLogger, steadyLogger } from './logger.ts';
 import { type MemberStatus, memberStatus } from './member-status.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
@@ -57,13 +58,15 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   deps: ConsumerDeps<Tx>,
   options: ConsumerOptions<E, Tx>,
 ): Consumer {
-  const { source, transaction, logger = silentLogger, metrics, crashPoint = () => {} } = deps;
+  const { source, transaction, metrics, crashPoint = () => {} } = deps;
+  const logger = steadyLogger(deps.logger ?? silentLogger);
   const settings = settingsOf(options, source.topics);
   const { consumerName, decode, identity, orderingKey } = settings;
   const { counts, count } = createCounts(metrics);
   const killSwitch = createKillSwitch(settings.killSwitch);
   const progress = createProgress();
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
+  const clashes = createClashReport(logger, consumerName);
   const stopping = new AbortController();
   let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
   let stoppedBy: ConsumerError | undefined;
@@ -127,12 +130,14 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   }
 
   function onAccepted(accepted: Accepted): void {
-    const { handled, duplicates, scheduled, deadLetters, invalid, outcomes } = accepted;
+    const { handled, duplicates, fromOtherTopic, scheduled, deadLetters, invalid, outcomes } = accepted;
     count('handled', handled);
     count('duplicates', duplicates.length);
+    count('duplicatesFromOtherTopic', fromOtherTopic.length);
+    clashes(fromOtherTopic);
     count('scheduled', scheduled.length);
     count('deadLetters', deadLetters.length);
-    skips.handled(handled + scheduled.length + invalid.length);
+    skips.known(handled + duplicates.length + scheduled.length + invalid.length);
     noteCommitted(outcomes);
     for (const { eventId, orderingKey: key, state, attempts, reason } of scheduled) {
       const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
@@ -149,9 +154,15 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     logger.debug({ consumerName, ...sums, deadLetters: deadLetters.length }, 'chunk accepted');
   }
 
-  function onSettled({ claimed, state, attempts, reason, deadLetters }: Settled): void {
+  function onSettled({ claimed, state, attempts, loggedReason, deadLetters, ...settled }: Settled): void {
     const { eventId, orderingKey: key } = claimed;
-    const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
+    const entry = {
+      consumerName,
+      eventId,
+      orderingKey: key,
+      attempts,
+      reason: loggedReason ?? settled.reason,
+    };
     count('deadLetters', deadLetters.length);
     count(state === 'DONE' ? 'handled' : 'retriesFailed');
     noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });

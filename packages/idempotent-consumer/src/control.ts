@@ -1,4 +1,4 @@
-import { ask, run } from './ask.ts';
+import { answerOf, ask, run } from './ask.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
 /** What operators have said to all members of a consumer. */
@@ -17,9 +17,9 @@ export interface AuditedBy {
 export async function readControl(tx: ConsumerTransaction, consumerName: string): Promise<Control> {
   const found = (await ask(
     tx,
-    `SELECT coalesce((SELECT json_build_object('paused', paused,
+    answerOf(`SELECT coalesce((SELECT json_build_object('paused', paused,
          'offForMs', greatest(0, extract(epoch FROM kill_switch_off_until - clock_timestamp()) * 1000))
-       FROM consumer_control WHERE worker_id = $1), '{}')::text AS answer`,
+       FROM consumer_control WHERE worker_id = $1), '{}')`),
     [consumerName],
   )) as { paused?: boolean; offForMs?: number | null };
   return { paused: found.paused === true, killSwitchOffUntilMs: Date.now() + (found.offForMs ?? 0) };

@@ -1,5 +1,5 @@
-import { asAnswer, ask, askRows, run, unexpected } from './ask.ts';
-import { reasonLengthMax, storableText } from './reason.ts';
+import { answerOf, asAnswer, ask, askRows, run, unexpected } from './ask.ts';
+import { asError, reasonLengthMax, storableText } from './reason.ts';
 import type { RecordHeaders } from './record.ts';
 import { bytesOf, hashOf, headersAsJson, packHeaders } from './stored-record.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -59,6 +59,8 @@ export async function addDeadLetter(
   tx: ConsumerTransaction,
   letter: DeadLetter,
 ): Promise<{ isNew: boolean; id: string }> {
+  const former = letter.offset === null ? undefined : await reviveFormer(tx, letter);
+  if (former !== undefined) return { isNew: false, id: former };
   if (letter.offset !== null) await giveUpPlaces(tx, [letter]);
   const target =
     letter.offset === null
@@ -73,7 +75,7 @@ export async function addDeadLetter(
        SET state = 'DEAD', reason = excluded.reason, attempts = excluded.attempts, failed_at = excluded.failed_at,
          decided_at = NULL
        RETURNING id, xmax = 0 AS is_new
-     ) SELECT json_build_object('id', id, 'isNew', is_new)::text AS answer FROM stored`,
+     ) ${answerOf(`SELECT json_build_object('id', id, 'isNew', is_new) FROM stored`)}`,
     valuesOf([letter], deadLetterBytesMaxDefault),
   )) as { id?: unknown; isNew?: unknown } | null;
   if (typeof answer?.id !== 'string' || typeof answer.isNew !== 'boolean') throw unexpected('no dead letter');
@@ -121,9 +123,50 @@ async function insertNew(
 
 const placeOf = ({ topic, partition, offset }: DeadLetter): string => `${partition}:${offset}:${topic}`;
 
+/** Letters by what tells whether a row is of the same record. */
+const recordsSql = `unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[], $8::jsonb[])
+    AS l (worker_id, topic, "partition", "offset", record_hash, key, value, headers)`;
+
+const recordValuesOf = (letters: readonly DeadLetter[]): unknown[] => [
+  letters.map((letter) => letter.consumerName),
+  letters.map((letter) => letter.topic),
+  letters.map((letter) => letter.partition),
+  letters.map((letter) => letter.offset),
+  letters.map(hashOfLetter),
+  letters.map((letter) => bytesOf(letter.key)),
+  letters.map((letter) => bytesOf(letter.value)),
+  letters.map((letter) => JSON.stringify(headersAsJson(letter.headers))),
+];
+
+/** Whether row and letter are of one record. Rows of older versions have no hash: there the bytes tell. */
+const isSameRecord = (row: string): string => `CASE WHEN ${row}.record_hash IS NULL
+    THEN ${row}.key IS NOT DISTINCT FROM l.key AND ${row}.value IS NOT DISTINCT FROM l.value AND ${row}.headers = l.headers
+    ELSE ${row}.record_hash = l.record_hash END`;
+
+/** Whether a row has given up the place of this letter, and is of the same record. */
+const isFormerRow = (row: string): string => `${row}.worker_id = l.worker_id AND ${row}.topic = l.topic
+    AND ${row}."partition" = l."partition" AND ${row}.former_place IS NOT NULL
+    AND ${row}.former_place ->> 'offset' = l."offset"::text AND ${isSameRecord(row)}`;
+
+/** A record that fails again after another had come to stand at its place. @returns the id of its row, if it has one */
+async function reviveFormer(tx: ConsumerTransaction, letter: DeadLetter): Promise<string | undefined> {
+  const reason = storableText(letter.reason.slice(0, reasonLengthMax));
+  const [revived] = await askRows<{ id: string }>(
+    tx,
+    `WITH revived AS (
+       UPDATE dead_letter_events d
+       SET state = 'DEAD', reason = $9, attempts = $10, failed_at = clock_timestamp(), decided_at = NULL
+       FROM ${recordsSql} WHERE ${isFormerRow('d')}
+       RETURNING d.id
+     ) ${asAnswer('SELECT id FROM revived')}`,
+    [...recordValuesOf([letter]), reason, letter.attempts],
+  );
+  return revived?.id;
+}
+
 /**
- * Rows of other records leave the places of these letters. Rows of older versions have no hash: there key and value
- * tell. @returns how many rows did
+ * Rows of other records leave the places of these letters, unless the letter's own row was there before them: a record
+ * that comes again, because a cluster was switched back, say, changes nothing. @returns how many rows did
  */
 async function giveUpPlaces(tx: ConsumerTransaction, letters: readonly DeadLetter[]): Promise<number> {
   const answer = await ask(
@@ -133,25 +176,34 @@ async function giveUpPlaces(tx: ConsumerTransaction, letters: readonly DeadLette
        SET former_place = jsonb_build_object('offset', d."offset"::text, 'round', d.round), "offset" = NULL,
          -- The index of letters without an offset wants another round for each; the row's own id gives one.
          round = -1 - ('x' || substr(d.id::text, 1, 7))::bit(28)::int
-       FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[])
-         AS l (worker_id, topic, "partition", "offset", record_hash, key, value)
+       FROM ${recordsSql}
        WHERE d.worker_id = l.worker_id AND d.topic = l.topic AND d."partition" = l."partition"
-         AND d."offset" = l."offset" AND d.record_hash IS DISTINCT FROM l.record_hash
-         AND NOT (d.record_hash IS NULL
-           AND d.key IS NOT DISTINCT FROM l.key AND d.value IS NOT DISTINCT FROM l.value)
+         AND d."offset" = l."offset" AND NOT ${isSameRecord('d')}
+         AND NOT EXISTS (SELECT FROM dead_letter_events f WHERE ${isFormerRow('f')})
        RETURNING 1
-     ) SELECT count(*)::text AS answer FROM moved`,
-    [
-      letters.map((letter) => letter.consumerName),
-      letters.map((letter) => letter.topic),
-      letters.map((letter) => letter.partition),
-      letters.map((letter) => letter.offset),
-      letters.map(hashOfLetter),
-      letters.map((letter) => bytesOf(letter.key)),
-      letters.map((letter) => bytesOf(letter.value)),
-    ],
+     ) ${answerOf('SELECT count(*) FROM moved')}`,
+    recordValuesOf(letters),
   );
   return Number(answer);
+}
+
+/**
+ * Tells the sink. A statement of its own that failed, and whose error it ignored, would have PostgreSQL roll back
+ * everything at COMMIT without an error: the statement after it fails in such a transaction. And Kysely rolls nothing
+ * back when it fails at reading what was thrown.
+ */
+export async function tellSink<Tx extends ConsumerTransaction>(
+  sink: DeadLetterSink<Tx> | undefined,
+  tx: Tx,
+  letters: readonly StoredDeadLetter[],
+): Promise<void> {
+  if (sink === undefined || letters.length === 0) return;
+  try {
+    await sink.add(tx, letters);
+  } catch (thrown) {
+    throw asError(thrown);
+  }
+  await run(tx, 'SELECT 1');
 }
 
 /** Marks a dead letter as dealt with, when its scheduled event is. */

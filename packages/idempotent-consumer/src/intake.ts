@@ -48,9 +48,9 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
     const sorted = await sortRecords(chunk.records, deps.reading);
-    deps.onSkipped(sorted.skipped);
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
     if (isHandled && !(await takeOver(chunk, sorted))) return 'abandoned';
+    deps.onSkipped(sorted.skipped);
     if (isHandled) crashPoint('consumer.offsets.before-commit');
     await chunk.commitOffsets();
     if (isHandled) crashPoint('consumer.offsets.after-commit');

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { fullJitterMs } from './backoff.ts';
+import { OffsetOutOfRangeError } from './kafkajs/beginning.ts';
 import { registerCodecs } from './kafkajs/codecs.ts';
 import { patchHeaderDecoder } from './kafkajs/header-decoder.ts';
 import { stopIdleTimers } from './kafkajs/idle-timer.ts';
@@ -47,7 +48,7 @@ export function kafkajsSource(deps: { readonly kafka: Kafka }, options: KafkajsS
     while (!stopping.signal.aborted) {
       session = createSession({ kafka, sink, settings, standing, stop: stopping.signal });
       const error = await session.ended;
-      if (stopping.signal.aborted || (error as { code?: unknown })?.code === 'OFFSET_OUT_OF_RANGE') return;
+      if (stopping.signal.aborted || error instanceof OffsetOutOfRangeError) return;
       failures = session.hasWorked() ? 1 : failures + 1;
       const delayMs = fullJitterMs(failures, rebuildBackoff);
       sink.count('sourceRestarts');

@@ -117,6 +117,8 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
   // A consumer name is the other half of the inbox's key.
   const problem = eventIdProblem(settings.consumerName);
   if (problem !== undefined) throw invalid(problem.replace('event id', 'consumerName'));
+  assertOneOf('identity', settings.identity, [undefined, 'id', 'topic', 'source']);
+  assertOneOf('onDeadLetter', settings.onDeadLetter, ['block-key', 'continue']);
   if ((options.handle === undefined) === (options.handleBatch === undefined))
     throw invalid('exactly one of handle and handleBatch is needed');
   if (new Set(topics).size > 1 && options.identity === undefined)
@@ -129,6 +131,12 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
   assertPositive(counts, Object.keys(counts), 'killSwitch.');
   if (!(shareMin > 0 && shareMin <= 1)) throw invalid('killSwitch.shareMin is not between 0 and 1');
   return settings;
+}
+
+/** What is misspelt would mean something else. */
+function assertOneOf(name: string, value: unknown, known: readonly unknown[]): void {
+  const names = known.filter((one) => one !== undefined).map((one) => `"${one}"`);
+  if (!known.includes(value)) throw invalid(`${name} is none of ${names.join(', ')}`);
 }
 
 function assertPositive(values: object, names: readonly string[], prefix = ''): void {

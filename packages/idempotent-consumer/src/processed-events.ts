@@ -1,4 +1,4 @@
-import { ask, notInTransaction, run, unexpected } from './ask.ts';
+import { answerOf, asAnswer, ask, askRows, notInTransaction, run, unexpected } from './ask.ts';
 import { ConsumerError } from './errors.ts';
 import { eventIdLengthMax, eventIdProblem, inboxIdLengthMax } from './sort-records.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -72,6 +72,22 @@ export async function insertReceived(
   return { isNew: idsOf(answer.ids, ids), backend: backendOf(answer) };
 }
 
+/** Which of these events, all of them known, this consumer has taken over from another topic. */
+export async function takenFromOtherTopic(
+  tx: ConsumerTransaction,
+  consumerName: string,
+  events: readonly ReceivedEvent[],
+): Promise<string[]> {
+  if (events.length === 0) return [];
+  const rows = await askRows<{ id: string }>(
+    tx,
+    asAnswer(`SELECT e.event_id AS id FROM unnest($2::text[], $3::text[]) AS e (event_id, topic)
+      JOIN processed_events p ON p.event_id = e.event_id AND p.worker_id = $1 WHERE p.topic <> e.topic`),
+    [consumerName, events.map((event) => event.eventId), events.map((event) => event.topic)],
+  );
+  return rows.map(({ id }) => id);
+}
+
 interface InsertAnswer {
   readonly inTransaction?: unknown;
   readonly ids?: unknown;
@@ -121,8 +137,8 @@ const insertSql = `
       ORDER BY e.event_id COLLATE "C"
       ON CONFLICT (event_id, worker_id) DO NOTHING
       RETURNING event_id
-    ) SELECT json_build_object('ids', (SELECT coalesce(json_agg(event_id), '[]') FROM inserted),
-        'inTransaction', (SELECT in_transaction FROM here), ${backendSql})::text AS answer`;
+    ) ${answerOf(`SELECT json_build_object('ids', (SELECT coalesce(json_agg(event_id), '[]') FROM inserted),
+        'inTransaction', (SELECT in_transaction FROM here), ${backendSql})`)}`;
 
 const insertValues = (consumerName: string, events: readonly ReceivedEvent[]): unknown[] => [
   consumerName,

@@ -13,8 +13,8 @@ export function reasonOf(thrown: unknown): string {
 
 function described(thrown: unknown): string {
   try {
-    if (!(thrown instanceof Error))
-      return typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1 });
+    if (typeof thrown === 'string' && thrown !== '') return thrown;
+    if (!(thrown instanceof Error)) return `thrown: ${inspect(thrown, { depth: 1 })}`;
     const { code } = thrown as { code?: unknown };
     return typeof code === 'string' ? `${thrown} (${code})` : `${thrown}`;
   } catch {
@@ -22,9 +22,37 @@ function described(thrown: unknown): string {
   }
 }
 
-/** Anything that was thrown, as an Error for a log; the thrown value is its cause. */
+/** Of what kind something is that was thrown, for logs: nothing that it says itself. */
+export function kindOf(thrown: unknown): string {
+  try {
+    if (!(thrown instanceof Error)) return typeof thrown;
+    const { name } = thrown.constructor;
+    return typeof name === 'string' && name !== '' ? storableText(name) : 'Error';
+  } catch {
+    return typeof thrown;
+  }
+}
+
+/** Anything that was thrown, as an Error; what is none, or cannot be read, is put into words. */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(reasonOf(thrown), { cause: thrown });
+  try {
+    if (thrown instanceof Error) {
+      for (const name of ['name', 'message', 'stack', 'code', 'cause', 'errors']) Reflect.get(thrown, name);
+      return thrown;
+    }
+  } catch {
+    // A getter that throws, or a proxy that was revoked.
+  }
+  return new Error(reasonOf(thrown));
+}
+
+/** `instanceof` that answers for a revoked proxy too. */
+export function isA<T>(value: unknown, kind: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof kind;
+  } catch {
+    return false;
+  }
 }
 
 /** Text as PostgreSQL can hold it: U+0000 is written as `\0`, a lone surrogate becomes U+FFFD. */

@@ -6,6 +6,7 @@ import {
   reviveDeadLetter,
   type StoredDeadLetter,
   settleDeadLetters,
+  tellSink,
 } from './dead-letters.ts';
 import type { ConsumerError } from './errors.ts';
 import type { Delivery } from './handler.ts';
@@ -43,6 +44,8 @@ export interface Settled {
   readonly state: 'DONE' | 'DUE' | 'DEAD' | 'SKIPPED';
   readonly attempts: number;
   readonly reason: string | null;
+  /** Without anything that may have come out of the record, for logs. */
+  readonly loggedReason?: string;
   readonly deadLetters: readonly StoredDeadLetter[];
 }
 
@@ -167,7 +170,10 @@ async function tryClaimed<E, Tx extends ConsumerTransaction>(
   claimed: ClaimedEvent,
 ): Promise<Settled | undefined> {
   const read = await readRecord(claimed.record, deps.reading);
-  if (read !== undefined && !('orderingKey' in read)) return giveUp(deps, claimed, read.reason);
+  if (read !== undefined && !('orderingKey' in read)) {
+    const settled = await giveUp(deps, claimed, read.reason);
+    return settled && { ...settled, loggedReason: read.loggedReason };
+  }
   const handlerRun = createHandlerRun(deps);
   let isReadyToCommit = false;
   let failure: Thrown;
@@ -332,6 +338,6 @@ async function storeLetter<E, Tx extends ConsumerTransaction>(
   if (await reviveDeadLetter(tx, seq, { reason, attempts })) return [];
   const letter = { ...record, consumerName, eventId, payload: null, reason, attempts, scheduledSeq: seq };
   const fresh = await insertDeadLetters(tx, [letter], deadLetterBytesMax);
-  if (fresh.length > 0) await deadLetterSink?.add(tx, fresh);
+  if (fresh.length > 0) await tellSink(deadLetterSink, tx, fresh);
   return fresh;
 }

@@ -1,7 +1,7 @@
 import { fullJitterMs } from './backoff.ts';
 import type { Delivery } from './handler.ts';
 import type { Logger } from './logger.ts';
-import { asError, reasonOf } from './reason.ts';
+import { asError, isA, reasonOf, storableText } from './reason.ts';
 import type { ConsumedRecord } from './record.ts';
 import { isTransient } from './transient.ts';
 
@@ -41,7 +41,7 @@ export interface RoutedFailure<E> {
   readonly attempt: number;
 }
 
-/** Decides by the error; what it throws itself counts as `retry`. */
+/** Decides by the error; what it throws itself, and an answer that is none of these, counts as `retry`. */
 export type RouteError<E> = (failure: RoutedFailure<E>) => Route;
 
 /** What is said of an event whose handler ends the process that runs it; it becomes a dead letter. */
@@ -70,17 +70,32 @@ export function verdictOn<E>(
   { event, record, id, attempt }: Delivery<E>,
   thrown: unknown,
 ): Verdict {
-  const reason = reasonOf(thrown);
-  if (thrown instanceof EndsItsProcess) return { state: 'DEAD', delayMs: 0, reason };
+  let reason = reasonOf(thrown);
+  if (isA(thrown, EndsItsProcess)) return { state: 'DEAD', delayMs: 0, reason };
   let route: Route = 'retry';
   try {
-    route = routeError?.({ error: thrown, event, eventId: id, record, attempt }) ?? 'retry';
+    route = checked(routeError?.({ error: thrown, event, eventId: id, record, attempt }));
   } catch (error) {
     logger.error({ eventId: id, err: asError(error) }, 'routeError failed; the event is tried again');
+    reason = `${reason}; routeError failed: ${reasonOf(error)}`;
   }
-  if (typeof route === 'object') return { state: 'SKIPPED', delayMs: 0, reason: `${route.skip}: ${reason}` };
+  if (typeof route === 'object')
+    return { state: 'SKIPPED', delayMs: 0, reason: `${storableText(route.skip)}: ${reason}` };
   if (route === 'stop') return { state: 'STOP', reason };
   const attemptsMax = isTransient(thrown) ? retry.transientAttemptsMax : retry.attemptsMax;
   if (route === 'dead-letter' || attempt >= attemptsMax) return { state: 'DEAD', delayMs: 0, reason };
   return { state: 'DUE', delayMs: fullJitterMs(attempt, retry), reason };
+}
+
+/** An answer that is misread would be an event that is lost. */
+function checked(answer: unknown): Route {
+  if (answer === undefined || answer === 'retry') return 'retry';
+  if (answer === 'dead-letter' || answer === 'stop') return answer;
+  const { skip, then } = (answer ?? {}) as { skip?: unknown; then?: unknown };
+  if (typeof skip === 'string') return { skip };
+  // A promise comes too late, and its rejection must not end the process.
+  if (typeof then === 'function') Promise.resolve(answer).catch(() => undefined);
+  throw new TypeError(
+    `not an answer of routeError: ${typeof then === 'function' ? 'a promise' : String(answer)}`,
+  );
 }

@@ -1,4 +1,4 @@
-import { asAnswer, ask, askRows, run } from './ask.ts';
+import { answerOf, asAnswer, ask, askRows, run } from './ask.ts';
 import { type Backend, backendOf, backendSql } from './processed-events.ts';
 import type { ConsumedRecord } from './record.ts';
 import { keyOfRecord } from './sort-records.ts';
@@ -143,7 +143,7 @@ export async function lockClaimed(
     tx,
     `WITH mine AS (
        SELECT seq FROM scheduled_events WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE' FOR UPDATE
-     ) SELECT json_build_object('isMine', EXISTS (SELECT FROM mine), ${backendSql})::text AS answer`,
+     ) ${answerOf(`SELECT json_build_object('isMine', EXISTS (SELECT FROM mine), ${backendSql})`)}`,
     [seq, claims],
   )) as { isMine?: unknown; pid?: unknown; xid?: unknown } | null;
   return { isMine: answer?.isMine === true, backend: backendOf(answer) };

@@ -5,8 +5,10 @@ const reportAfterMs = 5 * 60_000;
 
 /** Notices a consumer that skips everything: a misspelt type looks like a topic without news. */
 export interface SkipReport {
+  /** Records of a chunk were skipped. What else there was in it is said before. */
   skipped(count: number): void;
-  handled(count: number): void;
+  /** Records of a chunk were of types that `decode` knows, events that came again included. */
+  known(count: number): void;
 }
 
 export function createSkipReport(
@@ -29,7 +31,7 @@ export function createSkipReport(
       sinceMs = undefined;
       skippedSince = 0;
     },
-    handled(count) {
+    known(count) {
       if (count === 0) return;
       sinceMs = undefined;
       skippedSince = 0;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { reasonOf, storableText } from './reason.ts';
+import { kindOf, reasonOf, storableText } from './reason.ts';
 import type { ConsumedRecord, Decode, Decoded } from './record.ts';
 
 /** A record that holds an event. */
@@ -73,6 +73,7 @@ export async function readRecord<E>(
     loggedReason,
     eventId: eventIdProblem(eventId) === undefined ? (eventId as string) : null,
   });
+  let doing = 'decode';
   try {
     // Most decoders are synchronous, and an `await` for each of 500 records is not free.
     const answer = decode(record);
@@ -81,13 +82,13 @@ export async function readRecord<E>(
       case 'skip':
         return undefined;
       case 'invalid':
-        return invalid(storableText(String(decoded.reason)), decoded.eventId);
+        return invalid(storableText(String(decoded.reason)) || 'decode gave no reason', decoded.eventId);
       case 'event': {
-        const identity = said ?? (decoded.source === undefined ? 'id' : 'source');
-        const problem = eventIdProblem(decoded.id) ?? sourceProblem(identity, decoded.source);
+        const problem = eventIdProblem(decoded.id) ?? sourceProblem(said, decoded.source);
         if (problem !== undefined) return invalid(problem);
-        const id = inboxId(identity, { id: decoded.id, source: decoded.source, topic: record.topic });
+        const id = inboxId(said, { id: decoded.id, source: decoded.source, topic: record.topic });
         if (id.length > inboxIdLengthMax) return invalid('event id and source are too long together');
+        doing = 'orderingKey';
         const key =
           orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(decoded.event, record));
         return { record, id, event: decoded.event, orderingKey: key ?? `event:${id}` };
@@ -97,25 +98,32 @@ export async function readRecord<E>(
     }
   } catch (error) {
     // A parser's message quotes what it could not parse.
-    const kind = error instanceof Error ? error.name : typeof error;
-    return invalid(`decode failed: ${reasonOf(error)}`, null, `decode failed (${storableText(kind)})`);
+    return invalid(`${doing} failed: ${reasonOf(error)}`, null, `${doing} failed (${kindOf(error)})`);
   }
 }
 
 const isThenable = <T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> =>
   typeof (answer as { then?: unknown } | null | undefined)?.then === 'function';
 
-/** The key of an event in the inbox. JSON keeps the two parts apart whatever they contain. */
+/**
+ * The key of an event in the inbox. JSON keeps the two parts apart whatever they contain. Where `decode` gives a source
+ * for some events only, an id alone that looks like such JSON becomes JSON itself: else it could be made to look like
+ * another producer's event.
+ */
 export function inboxId(
-  identity: EventIdentity,
+  said: EventIdentity | undefined,
   { id, source, topic }: { id: string; source?: string | undefined; topic: string },
 ): string {
-  if (identity === 'id') return id;
-  return JSON.stringify([identity === 'topic' ? topic : source, id]);
+  if (said === 'id') return id;
+  if (said === 'topic') return JSON.stringify([topic, id]);
+  if (source !== undefined) return JSON.stringify([source, id]);
+  return id.startsWith('["') ? JSON.stringify([id]) : id;
 }
 
-const sourceProblem = (identity: EventIdentity, source: unknown): string | undefined =>
-  identity === 'source' ? eventIdProblem(source)?.replace('event id', 'source') : undefined;
+function sourceProblem(said: EventIdentity | undefined, source: unknown): string | undefined {
+  if (said === 'id' || said === 'topic' || (said === undefined && source === undefined)) return undefined;
+  return eventIdProblem(source)?.replace('event id', 'source');
+}
 
 /** Why an event id cannot be a key of the inbox, or undefined if it can. */
 export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): string | undefined {
@@ -136,10 +144,11 @@ export function keyOfRecord({ key }: ConsumedRecord): string | null {
 }
 
 /** An ordering key as it is stored. */
-export const givenKey = (key: string | null): string | null => {
-  if (key === null || isPlain(key)) return key === null ? null : `key:${key}`;
-  return `hash:${createHash('sha256').update(key).digest('hex')}`;
-};
+export function givenKey(key: string | null | undefined): string | null {
+  if (key === null || key === undefined) return null;
+  if (typeof key !== 'string') throw new TypeError('the ordering key is not a text');
+  return isPlain(key) ? `key:${key}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
+}
 
 /** Text that can stand in an index entry, and is the same text in every encoding. */
 const isPlain = (key: string): boolean => key.length <= orderingKeyLengthMax && /^[\x20-\x7e]*$/.test(key);

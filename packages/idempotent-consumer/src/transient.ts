@@ -9,17 +9,24 @@
  * 25P03 and 25P04 transaction time-outs.
  */
 export function isTransient(error: unknown): boolean {
-  return errorsWithin(error).some(isTransientItself);
+  return isTransientWithin(error, new Set());
 }
 
-/** Enough for what drivers and wrappers nest; bounds a chain that leads back into itself. */
-const depthMax = 8;
+/** Enough for what drivers and wrappers nest; bounds what is made up while it is read. */
+const errorsMax = 100;
 
-function errorsWithin(error: unknown, depth = 0): { code?: unknown; message?: unknown }[] {
-  if (typeof error !== 'object' || error === null || depth > depthMax) return [];
-  const { cause, errors } = error as { cause?: unknown; errors?: unknown };
-  const inner = [cause, ...(Array.isArray(errors) ? errors : [])];
-  return [error, ...inner.flatMap((one) => errorsWithin(one, depth + 1))];
+/** What cannot be read (a revoked proxy, a getter that throws) says nothing. */
+function isTransientWithin(error: unknown, seen: Set<unknown>): boolean {
+  if (typeof error !== 'object' || error === null || seen.has(error) || seen.size >= errorsMax) return false;
+  seen.add(error);
+  try {
+    const { code, message, cause, errors } = error as Record<string, unknown>;
+    if (isTransientItself({ code, message })) return true;
+    const inner = [cause, ...(Array.isArray(errors) ? errors : [])];
+    return inner.some((one) => isTransientWithin(one, seen));
+  } catch {
+    return false;
+  }
 }
 
 const transientStates = /^(?:08...|53...|58...|4000[013]|40P01|55P03|57014|57P0[0-9]|25006|25P03|25P04)$/;

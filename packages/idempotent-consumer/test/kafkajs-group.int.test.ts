@@ -48,7 +48,7 @@ describe('the membership of a kafkajs source', () => {
     await source.stop();
     expect(performance.now() - stoppedMs).toBeLessThan(5_000);
     expect(await membersOf(groupId)).toBe(1);
-    expect(log).toEqual([]);
+    expect(log.filter((entry) => entry.message.includes('leave'))).toEqual([]);
   });
 
   it('stop in the middle of a second join leaves no member behind either', async () => {
@@ -129,7 +129,7 @@ describe('the membership of a kafkajs source', () => {
     });
     await expect.poll(() => first.places().length, soon).toBe(2);
     const second = start({ topics: [topic], groupId });
-    await expect.poll(() => second.places().length, soon).toBeGreaterThan(0);
+    await expect.poll(() => second.source.positions(), soon).toHaveLength(1);
     late.resolve();
     await expect.poll(() => outcomes.size, soon).toBe(2);
     expect(outcomes).toEqual(
@@ -140,8 +140,8 @@ describe('the membership of a kafkajs source', () => {
     );
     await first.source.stop();
     await expect.poll(() => committedOffset(groupId, topic, 1), soon).toBe(1);
-    expect(second.places()).toContain('1:0');
-    expect(second.places()).not.toContain('0:0');
+    expect(second.places()).toEqual(['1:0']);
+    expect(first.places().filter((place) => place === '0:0')).toHaveLength(1);
   });
 
   it('members that come and go lose nothing', async () => {

@@ -10,6 +10,7 @@ import {
   text,
   uniqueName,
   useSources,
+  withAdmin,
 } from './kafkajs-harness.ts';
 
 describe('where a kafkajs source begins', () => {
@@ -33,6 +34,31 @@ describe('where a kafkajs source begins', () => {
     const again = start({ topics: [topic], begin: 'latest', groupId: latest.groupId });
     await expect.poll(() => again.places(), soon).toEqual(['0:2']);
     await expect.poll(() => future.places(), soon).toEqual(['0:2']);
+  });
+
+  it('a partition that is added later is read from its first record', async () => {
+    const topic = await createTestTopic('added');
+    await produce(topic, [text('old')]);
+    const first = start({ topics: [topic], begin: 'latest' });
+    await expect.poll(() => committedOffset(first.groupId, topic), soon).toBe(1);
+    await first.source.stop();
+    await withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
+    await produce(topic, [text('a'), text('b')], { partition: 1 });
+    const { places } = start({ topics: [topic], begin: 'latest', groupId: first.groupId });
+    await expect.poll(() => places(), soon).toEqual(['1:0', '1:1']);
+  });
+
+  it('is said for the whole topic by the first member', async () => {
+    const topic = await createTestTopic('first-says', { partitions: 4 });
+    for (const partition of [0, 1, 2, 3]) await produce(topic, [text('old')], { partition });
+    const groupId = uniqueName('group');
+    const first = start({ topics: [topic], begin: 'latest', groupId });
+    await expect.poll(() => committedOffset(groupId, topic, 3), soon).toBe(1);
+    const second = start({ topics: [topic], begin: 'latest', groupId });
+    await expect.poll(() => second.source.positions(), soon).toHaveLength(2);
+    for (const partition of [0, 1, 2, 3]) await produce(topic, [text('new')], { partition });
+    const places = () => [...first.places(), ...second.places()].sort();
+    await expect.poll(places, soon).toEqual(['0:1', '1:1', '2:1', '3:1']);
   });
 
   it('an existing group goes on where it is, whatever `begin` says', async () => {

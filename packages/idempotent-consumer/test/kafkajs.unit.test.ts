@@ -35,6 +35,7 @@ function stubConsumer(config: ConsumerConfig, onConnect: () => void) {
     findBroker: async () => broker,
     findGroupCoordinator: async () => broker,
     fetchTopicsOffset: async () => [],
+    findTopicPartitionMetadata: () => [],
     connect: async () => undefined,
     disconnect: async () => undefined,
   };
@@ -110,8 +111,8 @@ const options = {
   groupId: 'g',
   topics: ['t'],
   chunkSizeMax: 2,
-  sessionTimeoutMs: 60,
-  heartbeatIntervalMs: 20,
+  sessionTimeoutMs: 600,
+  heartbeatIntervalMs: 200,
   rebalanceTimeoutMs: 600_000,
   stopTimeoutMs: 50,
 };
@@ -201,8 +202,18 @@ describe('a batch', () => {
     });
     const { payload, resolved, committed } = stubBatch(['1', '2', '3']);
     await eachBatch(payload);
-    expect(outcomes).toEqual([false]);
+    await expect.poll(() => outcomes).toEqual([false]);
     expect([...resolved, ...committed]).toEqual([]);
+  });
+
+  it('is not fetched again from an offset that kafkajs chose before the last one was taken over', async () => {
+    const { consumer, eachBatch } = await startSource(accept);
+    await eachBatch(stubBatch(['1']).payload); // 3 is next
+    consumer.broker.answer = Promise.resolve(answerOf([{ offset: '1' }]));
+    expect(await consumer.fetch('1')).toEqual({ responses: [] });
+    expect(await consumer.fetch('3')).toEqual(answerOf([{ offset: '1' }]));
+    await consumer.join(); // another generation begins where the group is
+    expect(await consumer.fetch('1')).toEqual(answerOf([{ offset: '1' }]));
   });
 
   it('that is abandoned is not resolved, and nothing behind it is begun', async () => {
@@ -256,7 +267,7 @@ describe('a consumer of kafkajs', () => {
   });
 
   it('that only sends heartbeats is unhealthy, and built anew', async () => {
-    const { source, built, consumer } = await startSource(accept, { rebalanceTimeoutMs: 300 });
+    const { source, built, consumer } = await startSource(accept);
     const beat = setInterval(() => consumer.emit('heartbeat'), 10);
     onTestFinished(() => clearInterval(beat));
     await expect.poll(() => source.isHealthy(), { timeout: 5_000 }).toBe(false);
@@ -268,14 +279,11 @@ describe('a consumer of kafkajs', () => {
     const lost = Object.assign(new Error('closed'), { name: 'KafkaJSConnectionClosedError' });
     const fetched = setInterval(() => consumer.emit('fetch'), 10);
     onTestFinished(() => clearInterval(fetched));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(source.isHealthy()).toBe(true);
     consumer.broker.answer = Promise.reject(lost);
     await expect(consumer.fetch()).rejects.toBe(lost);
     await expect.poll(() => source.isHealthy(), { timeout: 5_000 }).toBe(false);
-    consumer.broker.answer = Promise.resolve({ responses: [] });
-    await consumer.fetch();
-    expect(source.isHealthy()).toBe(true);
   });
 
   it('that joins and dies again without having done anything is built anew ever more slowly', async () => {

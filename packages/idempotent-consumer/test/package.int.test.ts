@@ -13,7 +13,7 @@ const installTimeoutMs = 180_000;
 /** Written by an importer outside the workspace, compiled with the declarations of libraries checked too. */
 const importer = `
 import { createConsumer, isTransient, processOnce, type Consumer } from '@orders/idempotent-consumer';
-import { createKafkajsSource } from '@orders/idempotent-consumer/kafkajs';
+import { kafkajsSource } from '@orders/idempotent-consumer/kafkajs';
 import { consumerMigratorSettings, consumerSql } from '@orders/idempotent-consumer/migrations';
 import { Kafka } from 'kafkajs';
 import { Migrator } from 'kysely/migration';
@@ -50,7 +50,7 @@ const consumer: Consumer = createConsumer(
 console.log(JSON.stringify({
   healthy: consumer.isHealthy(),
   transient: isTransient({ code: '40001' }),
-  functions: [processOnce, createKafkajsSource].map((one) => typeof one),
+  functions: [processOnce, kafkajsSource].map((one) => typeof one),
   migrator: new Migrator({ db, ...consumerMigratorSettings({ schema: 'public' }) }) instanceof Migrator,
   script: consumerSql().startsWith('BEGIN'),
 }));

@@ -1,10 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startOwnKafka } from '@orders/dev-stack/own-servers';
-import { testStack } from '@orders/dev-stack/testing';
-import type { Consumer } from '@platformatic/kafka';
+import { testStack, uniqueName } from '@orders/dev-stack/testing';
+import { Admin, type Consumer } from '@platformatic/kafka';
 import { expect, it, vi } from 'vitest';
 import type { PlatformaticSourceOptions } from '../src/platformatic.ts';
 import { platformaticSource } from '../src/platformatic.ts';
-import { numbered, soon, uniqueGroup, upTo, withMembers } from '../src/testing/source-member.ts';
+import {
+  acceptAll,
+  createGate,
+  numbered,
+  soon,
+  uniqueGroup,
+  upTo,
+  withMembers,
+} from '../src/testing/source-member.ts';
 import { createTestConsumer, groupProtocols, openPlatformatic } from './platformatic-fixture.ts';
 
 it.concurrent.each(groupProtocols)(
@@ -63,12 +72,87 @@ it.concurrent('stops at once while the broker cannot be reached', async () => {
 });
 
 it.concurrent('waits for a topic that does not exist yet', async () => {
-  const broker = await openPlatformatic({ metadataMaxAgeMs: 300 });
-  const [topic, other] = [await broker.createTopic(1), `late-${uniqueGroup()}`];
+  const broker = await openPlatformatic({});
+  const late = uniqueName('late');
+  const admin = new Admin({ clientId: 'source-test', bootstrapBrokers: testStack().kafkaBrokers });
   await withMembers(broker, async (startMember) => {
-    const member = startMember({ groupId: uniqueGroup(), topics: [topic, other] });
+    const member = startMember({ groupId: uniqueGroup(), topics: [late] });
     await vi.waitFor(() => expect(member.counts.length).toBeGreaterThan(0), soon);
     expect(member.source.isHealthy()).toBe(false);
+    await admin.createTopics({ topics: [late], partitions: 1, replicas: 1 });
+    await vi.waitFor(() => broker.produce(late, numbered(0, 3)), soon);
+    await vi.waitFor(() => expect(member.offsets(0)).toEqual([0, 1, 2]), soon);
+  });
+  await admin.close();
+  await broker.close();
+});
+
+it.concurrent('a stop in the middle of a join that takes long leaves the group at once', async () => {
+  const broker = await openPlatformatic({ heartbeatIntervalMs: 500 });
+  const topic = await broker.createTopic(1);
+  const groupId = uniqueGroup();
+  // It does not hear that others join until its next heartbeat, and they wait for it.
+  const deaf = createTestConsumer({
+    groupId,
+    groupProtocol: 'classic',
+    sessionTimeout: 30_000,
+    rebalanceTimeout: 30_000,
+    heartbeatInterval: 25_000,
+    requestTimeout: 35_000,
+    autocommit: false,
+    autocreateTopics: false,
+    retries: 0,
+  });
+  await deaf.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest', autocommit: false });
+  const admin = new Admin({ clientId: 'source-test', bootstrapBrokers: testStack().kafkaBrokers });
+  const members = async () => (await admin.describeGroups({ groups: [groupId] })).get(groupId)?.members.size;
+  await withMembers(broker, async (startMember) => {
+    const { source } = startMember({ groupId, topics: [topic] });
+    await vi.waitFor(async () => expect(await members()).toBe(2), soon);
+    const begunMs = performance.now();
+    await source.stop();
+    expect(performance.now() - begunMs).toBeLessThan(4_000);
+    expect(await members()).toBe(1);
+  });
+  await deaf.close(true);
+  await admin.close();
+  await broker.close();
+});
+
+it.concurrent('fetches no more than it may hold while nothing is dealt with', async () => {
+  let fetchedBytes = 0;
+  const fetchBytesMax = 2 * 1024 * 1024;
+  const broker = await openPlatformatic({ fetchBytesMax }, (options) => {
+    const consumer = createTestConsumer(options);
+    const fetch = consumer.fetch.bind(consumer) as Consumer['fetch'];
+    consumer.fetch = (async (request: Parameters<typeof fetch>[0]) => {
+      const answer = await fetch(request);
+      for (const { partitions } of answer.responses)
+        for (const { records } of partitions) for (const { length } of records ?? []) fetchedBytes += length;
+      return answer;
+    }) as typeof fetch;
+    return consumer;
+  });
+  const topic = await broker.createTopic(4);
+  const value = Buffer.alloc(100_000);
+  for (let round = 0; round < 20; round++) {
+    await broker.produce(
+      topic,
+      upTo(4).flatMap((partition) => upTo(5).map(() => ({ partition, value }))),
+    );
+  }
+  const gate = createGate();
+  await withMembers(broker, async (startMember) => {
+    const member = startMember({ groupId: uniqueGroup(), topics: [topic] }, async (chunk) => {
+      await gate.passed;
+      return acceptAll(chunk);
+    });
+    await vi.waitFor(() => expect(member.chunks).toHaveLength(4), soon);
+    // Of 40 MB. Nothing tells that no more comes, but that nothing more has come for some fetches' time.
+    await sleep(1_500);
+    expect(fetchedBytes).toBeLessThanOrEqual(2 * fetchBytesMax + 4 * value.length);
+    gate.open();
+    await vi.waitFor(() => expect(member.seen).toHaveLength(400), soon);
   });
   await broker.close();
 });
@@ -107,7 +191,7 @@ it.concurrent('a batch that cannot be read holds up its own partition only, and 
   await broker.close();
 });
 
-it('comes back by itself when the broker was killed and started again, and loses nothing', {
+it.concurrent('comes back by itself when the broker was killed and started again, and loses nothing', {
   timeout: 120_000,
 }, async () => {
   const kafka = await startOwnKafka();

@@ -118,8 +118,9 @@ const codesOf = (error: unknown): string[] => {
 it.concurrent.each(groupProtocols)(
   'a member that the broker has put out comes back (%s)',
   async (groupProtocol) => {
+    // The rebalance time-out is long, so that it is not the silence that brings it back.
     const consumers: { consumer: Consumer; options: PlatformaticConsumerOptions }[] = [];
-    const broker = await openPlatformatic({ groupProtocol }, (options) => {
+    const broker = await openPlatformatic({ groupProtocol, rebalanceTimeoutMs: 60_000 }, (options) => {
       const consumer = createTestConsumer(options);
       consumers.push({ consumer, options });
       return consumer;
@@ -146,7 +147,7 @@ it.concurrent.each(groupProtocols)(
       await vi.waitFor(() => expect(member.offsets(0)).toEqual([0, 1, 2, 0, 1, 2]), soon);
       expect(answers).toEqual([false]);
       await vi.waitFor(async () => expect(await broker.committedOffset(groupId, topic, 0)).toBe('3'), soon);
-      expect(member.source.isHealthy()).toBe(true);
+      await vi.waitFor(() => expect(member.source.isHealthy()).toBe(true), soon);
     });
     await broker.close();
   },

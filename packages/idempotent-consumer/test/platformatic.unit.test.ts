@@ -128,11 +128,18 @@ describe('the records of a fetch', () => {
 
 it('knows what the errors of the client stand for', () => {
   const error = (o: object) => Object.assign(new Error(''), o);
-  const nested = error({ errors: [error({ apiId: 'ILLEGAL_GENERATION', canRetry: false })] });
+  const nested = error({
+    code: 'PLT_KFK_RESPONSE',
+    errors: [error({ code: 'PLT_KFK_PROTOCOL', apiId: 'ILLEGAL_GENERATION', canRetry: false })],
+  });
   expect([saysMembershipIsOver(nested), mayHeal(nested), isUnreadable(nested)]).toEqual([true, false, false]);
   const stale = error({ apiId: 'STALE_MEMBER_EPOCH', canRetry: false });
   expect([saysMembershipIsOver(stale), mayHeal(stale)]).toEqual([false, true]);
   const network = error({ code: 'PLT_KFK_NETWORK', canRetry: true });
   expect([mayHeal(network), isUnreadable(network)]).toEqual([true, false]);
+  const closed = error({ code: 'PLT_KFK_NETWORK', canRetry: false, closed: true });
+  expect([mayHeal(closed), isUnreadable(closed)]).toEqual([false, false]);
+  expect(isUnreadable(error({ code: 'ECONNRESET', syscall: 'read' }))).toBe(false);
+  expect(isUnreadable(error({ code: 'PLT_KFK_UNSUPPORTED_COMPRESSION', canRetry: false }))).toBe(true);
   expect([mayHeal(new RangeError('')), isUnreadable(new RangeError(''))]).toEqual([false, true]);
 });

@@ -1,4 +1,4 @@
-import { freshSeed } from './adversary/random.ts';
+import { freshSeed } from '@orders/dev-stack/soak';
 
 /** The seed of `OUTBOX_SEED`, to repeat a run that failed; else a fresh one. */
 export function wantedSeed(): number {

@@ -6,8 +6,9 @@ import type { Settings } from './options.ts';
 export type CommitBeginning = (topics: readonly TopicOffsets[]) => Promise<unknown>;
 
 /**
- * Where a group begins that has committed nothing. Other places than the earliest are committed at once: else a member
- * that restarts before its first commit would begin at a later one, and what lies between would be lost.
+ * Where a group begins that has committed nothing. Other places than the earliest are committed at once, for the whole
+ * topic: else a member that restarts before its first commit would begin at a later one, and what lies between would be
+ * lost. So a partition without an offset beside others that have one was added later, and is read from its first record.
  */
 export async function findBeginnings(
   request: readonly OffsetsRequest[],
@@ -15,13 +16,43 @@ export async function findBeginnings(
   { sink, settings, commit }: { sink: RecordSink; settings: Settings; commit: CommitBeginning },
 ): Promise<TopicOffsets[]> {
   const { begin, groupId } = settings;
-  const wanted = request.filter(({ partitions }) => partitions.length > 0);
-  const found = await offsetsAt(begin, wanted, cluster);
-  if (begin !== 'earliest' && found.length > 0) await commit(found);
-  for (const { topic, partitions } of found) {
-    sink.logger.info({ groupId, topic, begin, partitions }, 'the group has no offsets here yet and begins');
+  const found: TopicOffsets[] = [];
+  for (const { topic, partitions } of request.filter((one) => one.partitions.length > 0)) {
+    const committed = begin === 'earliest' ? [] : await committedIn(topic, groupId, cluster);
+    const at = (place: Settings['begin'], wanted: OffsetsRequest['partitions']) =>
+      offsetsAt(place, [{ topic, partitions: wanted }], cluster);
+    let beginnings: readonly TopicOffsets[];
+    if (begin === 'earliest' || committed.length > 0) beginnings = await at('earliest', partitions);
+    else {
+      beginnings = await at(begin, partitionsOf(topic, cluster));
+      await commit(beginnings);
+    }
+    // Another member may have committed them meanwhile.
+    const offsets = [...committed, ...beginnings.flatMap((one) => one.partitions)];
+    const own = partitions.flatMap(
+      ({ partition }) => offsets.find((one) => one.partition === partition) ?? [],
+    );
+    sink.logger.info(
+      { groupId, topic, begin, partitions: own },
+      'the group has no offsets in these partitions yet and begins',
+    );
+    found.push({ topic, partitions: own });
   }
   return found;
+}
+
+const partitionsOf = (topic: string, cluster: OriginalCluster) =>
+  cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => ({ partition: partitionId }));
+
+async function committedIn(
+  topic: string,
+  groupId: string,
+  cluster: OriginalCluster,
+): Promise<TopicOffsets['partitions']> {
+  const coordinator = await cluster.findGroupCoordinator({ groupId });
+  const topics = [{ topic, partitions: partitionsOf(topic, cluster) }];
+  const { responses } = await coordinator.offsetFetch({ groupId, topics });
+  return responses.flatMap(({ partitions }) => partitions).filter(({ offset }) => Number(offset) >= 0);
 }
 
 /** The offset after the last record stands for a time that has not come yet. */

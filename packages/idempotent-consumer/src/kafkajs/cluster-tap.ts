@@ -39,6 +39,10 @@ export interface TappedBroker {
   joinGroup(request: JoinRequest): Promise<JoinAnswer>;
   leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
   offsetCommit(request: object): Promise<unknown>;
+  offsetFetch(request: {
+    groupId: string;
+    topics: readonly OffsetsRequest[];
+  }): Promise<{ responses: readonly TopicOffsets[] }>;
   readonly connectionPool?: { send(request: { request?: { apiName?: string } }): Promise<unknown> };
 }
 export interface TappedCluster {
@@ -46,6 +50,7 @@ export interface TappedCluster {
   disconnect(): Promise<void>;
   findBroker(node: { nodeId: string }): Promise<TappedBroker>;
   findGroupCoordinator(group: { groupId: string }): Promise<TappedBroker>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number }[];
   fetchTopicsOffset(request: readonly OffsetsRequest[]): Promise<TopicOffsets[]>;
 }
 
@@ -66,7 +71,10 @@ export interface ClusterHooks {
 }
 
 /** The cluster as kafkajs made it. */
-export type OriginalCluster = Pick<TappedCluster, 'fetchTopicsOffset' | 'findGroupCoordinator'>;
+export type OriginalCluster = Pick<
+  TappedCluster,
+  'fetchTopicsOffset' | 'findGroupCoordinator' | 'findTopicPartitionMetadata'
+>;
 
 /**
  * kafkajs's events tell what has happened, and its payloads know no generation. But every consumer shows its own
@@ -98,7 +106,11 @@ function tap(cluster: TappedCluster, hooks: ClusterHooks): OriginalCluster {
   const tapped = new WeakSet<TappedBroker>();
   const findBroker = cluster.findBroker.bind(cluster);
   const fetchTopicsOffset = cluster.fetchTopicsOffset.bind(cluster);
-  const original = { fetchTopicsOffset, findGroupCoordinator: cluster.findGroupCoordinator.bind(cluster) };
+  const original: OriginalCluster = {
+    fetchTopicsOffset,
+    findGroupCoordinator: cluster.findGroupCoordinator.bind(cluster),
+    findTopicPartitionMetadata: cluster.findTopicPartitionMetadata.bind(cluster),
+  };
   cluster.findBroker = async (node) => {
     const broker = await findBroker(node).catch((error: unknown) => {
       hooks.onUnreachable();

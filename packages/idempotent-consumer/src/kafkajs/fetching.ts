@@ -53,11 +53,13 @@ export function createFetching(context: FetchingContext): Fetching {
       await sleep(busyWaitMs);
       return nothing;
     }
-    const open = chosen(request.topics, (topic, one) => {
+    const free = chosen(request.topics, (topic, one) => {
       return !lanes.isBusy(topic, one.partition) && !standing.has(topic, one.partition);
     });
+    const open = chosen(free, (topic, one) => !lanes.isPast(topic, one.partition, one.fetchOffset));
     const [suspect] = placesOf(chosen(open, (topic, one) => standing.isSuspect(topic, one.partition)));
     if (open.length === 0) {
+      if (free.length > 0) return nothing;
       if (lanes.anyBusy()) await lanes.untilFree(request.maxWaitTime);
       else await sleep(request.maxWaitTime);
       return nothing;

@@ -15,6 +15,13 @@ export interface Lanes {
   anyBusy(): boolean;
   /** How often a partition has got busy or free. A fetch during which that changed may bring what was handed over. */
   changes(topic: string, partition: number): number;
+  /**
+   * Whether records from this offset on have been taken over already, in this generation: kafkajs chose the offset
+   * before they were, and fetches after it.
+   */
+  isPast(topic: string, partition: number, offset: string): boolean;
+  /** The partition is to be read from another offset. */
+  forget(topic: string, partition: number): void;
   /** Resolves when a partition gets free, or after `limitMs`. */
   untilFree(limitMs: number): Promise<void>;
   /** Resolves when no partition is busy, or after `limitMs`. */
@@ -48,13 +55,18 @@ export function createLanes(context: LanesContext): Lanes {
   const changes = new Map<string, number>();
   let freed = Promise.withResolvers<void>();
   let failure: { readonly error: unknown } | undefined;
+  const next = new Map<string, { readonly member: Member; readonly offset: bigint }>();
   let committed = false;
   const keyOf = (topic: string, partition: number) => `${partition} ${topic}`;
   const change = (key: string) => changes.set(key, (changes.get(key) ?? 0) + 1);
 
   async function handle(payload: EachBatchPayload, member: Member): Promise<void> {
     const key = keyOf(payload.batch.topic, payload.batch.partition);
-    const lane = { held: false, onCommit: () => (committed = true) };
+    const onCommit = (offset: bigint) => {
+      committed = true;
+      next.set(key, { member, offset });
+    };
+    const lane = { held: false, onCommit };
     const end = deliver(payload, member, context, lane).finally(() => {
       busy.delete(key);
       change(key);
@@ -76,6 +88,13 @@ export function createLanes(context: LanesContext): Lanes {
     isBusy: (topic, partition) => busy.has(keyOf(topic, partition)),
     anyBusy: () => busy.size > 0,
     changes: (topic, partition) => changes.get(keyOf(topic, partition)) ?? 0,
+    isPast: (topic, partition, offset) => {
+      const one = next.get(keyOf(topic, partition));
+      return one !== undefined && one.member === context.membership.current() && BigInt(offset) < one.offset;
+    },
+    forget: (topic, partition) => {
+      next.delete(keyOf(topic, partition));
+    },
     untilFree: (limitMs) => within(freed.promise, limitMs),
     drain: async (limitMs) => {
       await within(Promise.all(busy.values()), limitMs);
@@ -104,7 +123,7 @@ async function deliver(
   payload: EachBatchPayload,
   member: Member,
   { sink, settings, membership, ending }: LanesContext,
-  lane: { held: boolean; onCommit(): void },
+  lane: { held: boolean; onCommit(next: bigint): void },
 ): Promise<void> {
   const { topic, partition, messages } = payload.batch;
   const isOurs = () => membership.current() === member && !payload.isStale();
@@ -117,8 +136,7 @@ async function deliver(
     const last = (records.at(-1) ?? records[0]).offset;
     const commitOffsets = async (upTo = last): Promise<boolean> => {
       if (!isOurs()) return false;
-      await commit(payload, upTo);
-      lane.onCommit();
+      lane.onCommit(await commit(payload, upTo));
       return true;
     };
     const outcome = await sink.onChunk({ records, signal, commitOffsets });
@@ -134,13 +152,15 @@ async function deliver(
     for (const message of batch.messages) {
       yield recordOf(topic, partition, message);
       // kafkajs holds on to the batch until it is at its end.
-      Object.assign(message, { key: null, value: null, headers: {} });
+      message.key = null;
+      message.value = null;
+      message.headers = {};
     }
   }
 }
 
-/** Moves the group's offset behind a record. */
-async function commit(payload: EachBatchPayload, offset: string): Promise<void> {
+/** Moves the group's offset behind a record; returns the one it has then. */
+async function commit(payload: EachBatchPayload, offset: string): Promise<bigint> {
   const { topic, partition } = payload.batch;
   payload.resolveOffset(offset);
   // Not offset + 1: kafkajs also steps over the control records behind a batch. Its partitions here are texts.
@@ -148,6 +168,7 @@ async function commit(payload: EachBatchPayload, offset: string): Promise<void> 
   const partitions = topics.find((one) => one.topic === topic)?.partitions ?? [];
   const own = partitions.filter((one) => Number(one.partition) === partition);
   if (own.length > 0) await payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: own }] });
+  return BigInt(own[0]?.offset ?? BigInt(offset) + 1n);
 }
 
 function kept(chunk: Records, bytesMax: number): Records {

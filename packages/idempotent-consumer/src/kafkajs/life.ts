@@ -43,22 +43,20 @@ export function watch(
     progress();
   });
   consumer.on(CRASH, ({ payload }) => onEnd(payload.error));
+  const isSilent = () => {
+    const isMember = membership.current() !== undefined && !membership.isJoining();
+    return silenceMs() > (isMember ? 2 * sessionTimeoutMs : joiningMaxMs);
+  };
   const timer = setInterval(() => {
-    if (silenceMs() > joiningMaxMs) {
-      onEnd(new Error(`kafkajs has fetched nothing for ${joiningMaxMs} ms, not even in vain`));
-    }
-  }, joiningMaxMs / 4);
+    if (isSilent()) onEnd(new Error(`kafkajs has fetched nothing for ${Math.round(silenceMs())} ms`));
+  }, sessionTimeoutMs / 2);
   timer.unref();
   return {
     onContact: (succeeded) => {
       isReaching = succeeded;
       if (succeeded) progress();
     },
-    isAlive: () => {
-      if (membership.joins() === 0) return false;
-      const isJoining = membership.isJoining() || membership.current() === undefined;
-      return silenceMs() <= (isJoining ? joiningMaxMs : 2 * sessionTimeoutMs);
-    },
+    isAlive: () => membership.joins() > 0 && !isSilent(),
     end: () => clearInterval(timer),
   };
 }

@@ -1,8 +1,8 @@
 import type { EachBatchPayload, Kafka, Consumer as KafkajsConsumer } from 'kafkajs';
 import type { RecordSink } from '../source.ts';
-import { findAnew, findBeginnings } from './beginning.ts';
+import { findAnew, findBeginnings, OffsetOutOfRangeError } from './beginning.ts';
 import { type ClusterHooks, type OriginalCluster, tappedAssigner } from './cluster-tap.ts';
-import { createFetching, type Fetching } from './fetching.ts';
+import { createFetching, type Fetching, type FetchPlace } from './fetching.ts';
 import { createLanes, type Lanes, within } from './lanes.ts';
 import { leaveGroup } from './leave.ts';
 import { type Life, watch } from './life.ts';
@@ -50,58 +50,26 @@ interface Parts {
   readonly life: Life;
   readonly ending: AbortController;
   readonly over: PromiseWithResolvers<unknown>;
-  /** Who this is in the group, while it is in it. */
-  readonly self: { memberId?: string | undefined; generationId: number };
+  readonly self: Self;
+}
+
+/** Who this is in the group, while it is in it, and where the group is. */
+interface Self {
+  memberId?: string | undefined;
+  generationId: number;
+  cluster?: OriginalCluster;
 }
 
 /** Builds a consumer of kafkajs and runs it until it ends or `stop` is aborted. */
 export function createSession(deps: SessionDeps): Session {
-  const { kafka, sink, settings, standing, stop } = deps;
+  const { sink, settings, standing, stop } = deps;
   const over = Promise.withResolvers<unknown>();
   const ending = new AbortController();
   const membership = createMembership();
   const lanes = createLanes({ sink, settings, membership, ending: ending.signal });
-  const self: Parts['self'] = { generationId: -1 };
-  let cluster: OriginalCluster | undefined;
-  const original = () => {
-    if (cluster === undefined) throw new Error('kafkajs has not shown its cluster');
-    return cluster;
-  };
-  const hooks: ClusterHooks = {
-    fetch: (request, fetch) => fetching.fetch(request, fetch),
-    beforeJoin: (memberId) => beforeJoin(parts, memberId),
-    onMemberId: (memberId) => {
-      self.memberId = memberId;
-      if (ending.signal.aborted) void leave(parts);
-    },
-    onJoined: (answer) => Object.assign(self, answer),
-    onLeft: () => {
-      self.memberId = undefined;
-    },
-    onUnreachable: () => parts.life.onContact(false),
-    findBeginnings: (request, tapped) =>
-      findBeginnings(request, tapped, {
-        sink,
-        settings,
-        commit: (topics) => commitAs(parts, tapped, topics),
-      }),
-  };
-  const consumer = kafka.consumer({
-    groupId: settings.groupId,
-    sessionTimeout: settings.sessionTimeoutMs,
-    rebalanceTimeout: settings.rebalanceTimeoutMs,
-    heartbeatInterval: settings.heartbeatIntervalMs,
-    maxBytes: settings.fetchBytesMax,
-    maxBytesPerPartition: settings.partitionBytesMax,
-    maxWaitTimeInMs: fetchWaitMs,
-    allowAutoTopicCreation: false,
-    retry: { retries: 5, restartOnFailure: async () => false },
-    partitionAssigners: [
-      tappedAssigner(hooks, (shown) => {
-        cluster = shown;
-      }),
-    ],
-  });
+  const self: Self = { generationId: -1 };
+  // Called while it runs, and so when all of this is there.
+  const consumer = createConsumer(deps, self, () => ({ parts, fetching }));
   const life = watch(consumer, membership, settings, over.resolve);
   const parts: Parts = { deps, consumer, membership, lanes, life, ending, over, self };
   const fetching = createFetching({
@@ -111,23 +79,13 @@ export function createSession(deps: SessionDeps): Session {
     ending: ending.signal,
     decompressedBytesMax: settings.decompressedBytesMax,
     onFetch: life.onContact,
-    onOutOfRange: async (place) => {
-      const commit = (topics: Parameters<typeof commitAs>[2]) => commitAs(parts, original(), topics);
-      const { topic, partition } = place;
-      try {
-        const offset = await findAnew(place, original(), { sink, settings, commit });
-        consumer.seek({ topic, partition, offset });
-      } catch (error) {
-        if ((error as { code?: unknown }).code === 'OFFSET_OUT_OF_RANGE') over.resolve(error);
-        else throw error;
-      }
-    },
+    onOutOfRange: (place) => goElsewhere(parts, place),
   });
   const onStop = () => over.resolve(undefined);
   stop.addEventListener('abort', onStop, { once: true });
   let assigned: ReadonlyMap<string, readonly number[]> = new Map();
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-    assigned = new Map(Object.entries(payload?.memberAssignment ?? {}));
+    assigned = new Map(Object.entries(payload.memberAssignment));
   });
   const bornMs = performance.now();
   return {
@@ -137,6 +95,46 @@ export function createSession(deps: SessionDeps): Session {
     isAlive: () => !ending.signal.aborted && life.isAlive(),
     assigned: () => (membership.current() === undefined ? new Map() : assigned),
   };
+}
+
+/** kafkajs's consumer, with its cluster tapped. */
+function createConsumer(
+  { kafka, sink, settings }: SessionDeps,
+  self: Self,
+  running: () => { parts: Parts; fetching: Fetching },
+): KafkajsConsumer {
+  const hooks: ClusterHooks = {
+    fetch: (request, fetch) => running().fetching.fetch(request, fetch),
+    beforeJoin: (memberId) => beforeJoin(running().parts, memberId),
+    onMemberId: (memberId) => {
+      self.memberId = memberId;
+      if (running().parts.ending.signal.aborted) void leave(running().parts);
+    },
+    onJoined: ({ memberId, generationId }) => Object.assign(self, { memberId, generationId }),
+    onLeft: () => {
+      self.memberId = undefined;
+    },
+    onUnreachable: () => running().parts.life.onContact(false),
+    findBeginnings: (request, cluster) => {
+      const commit = (topics: readonly object[]) => commitAs(running().parts, topics);
+      return findBeginnings(request, cluster, { sink, settings, commit });
+    },
+  };
+  const onCluster = (cluster: OriginalCluster) => {
+    self.cluster = cluster;
+  };
+  return kafka.consumer({
+    groupId: settings.groupId,
+    sessionTimeout: settings.sessionTimeoutMs,
+    rebalanceTimeout: settings.rebalanceTimeoutMs,
+    heartbeatInterval: settings.heartbeatIntervalMs,
+    maxBytes: settings.fetchBytesMax,
+    maxBytesPerPartition: settings.partitionBytesMax,
+    maxWaitTimeInMs: fetchWaitMs,
+    allowAutoTopicCreation: false,
+    retry: { retries: 5, restartOnFailure: async () => false },
+    partitionAssigners: [tappedAssigner(hooks, onCluster)],
+  });
 }
 
 async function live(parts: Parts, fetching: Fetching): Promise<unknown> {
@@ -235,13 +233,30 @@ async function leave({ deps, self }: Parts): Promise<void> {
   }
 }
 
-async function commitAs(
-  { deps, self }: Parts,
-  cluster: OriginalCluster,
-  topics: readonly object[],
-): Promise<void> {
-  const { groupId } = deps.settings;
-  const coordinator = await cluster.findGroupCoordinator({ groupId });
-  const { memberId, generationId: groupGenerationId } = self;
+/** Goes to another offset where the group's is out of range, or ends the session, as the policy says. */
+async function goElsewhere(parts: Parts, place: FetchPlace): Promise<void> {
+  const { sink, settings } = parts.deps;
+  const commit = (topics: readonly object[]) => commitAs(parts, topics);
+  const { topic, partition } = place;
+  try {
+    const offset = await findAnew(place, clusterOf(parts), { sink, settings, commit });
+    parts.consumer.seek({ topic, partition, offset });
+    parts.lanes.forget(topic, partition);
+  } catch (error) {
+    if (!(error instanceof OffsetOutOfRangeError)) throw error;
+    parts.over.resolve(error);
+  }
+}
+
+/** Commits in the name of this member and its generation. */
+async function commitAs(parts: Parts, topics: readonly object[]): Promise<void> {
+  const { groupId } = parts.deps.settings;
+  const coordinator = await clusterOf(parts).findGroupCoordinator({ groupId });
+  const { memberId, generationId: groupGenerationId } = parts.self;
   await coordinator.offsetCommit({ groupId, memberId, groupGenerationId, topics });
+}
+
+function clusterOf({ self }: Parts): OriginalCluster {
+  if (self.cluster === undefined) throw new Error('kafkajs has not shown its cluster');
+  return self.cluster;
 }

@@ -84,6 +84,11 @@ const deadLetters = [
       ADD COLUMN scheduled_seq bigint,
       ADD COLUMN former_place jsonb,
       ADD COLUMN decided_at timestamptz`,
+  // Is a record that fails there already, behind another at its place?
+  `
+    CREATE INDEX dead_letter_events_former_place
+      ON dead_letter_events (worker_id, topic, "partition", (former_place ->> 'offset'))
+      WHERE former_place IS NOT NULL`,
   `CREATE INDEX dead_letter_events_scheduled ON dead_letter_events (scheduled_seq) WHERE scheduled_seq IS NOT NULL`,
 ];
 

@@ -30,15 +30,22 @@ export function mayHeal(error: unknown): boolean {
 export const saysClientIsClosed = (error: unknown): boolean =>
   allErrors(error).some((one) => one.closed === true);
 
+/** Codes of the client's errors that tell of bytes it cannot decode; all others are of the network or the protocol. */
+const decodingCodes = new Set(['PLT_KFK_UNSUPPORTED_COMPRESSION', 'PLT_KFK_OUT_OF_BOUNDS']);
+
 /** Whether it is not the broker nor the network that failed, but the reading of what the broker sent. */
-export function isUnreadable(error: unknown): boolean {
-  return allErrors(error).every((one) => one.apiId === undefined && one.canRetry !== true);
-}
+export const isUnreadable = (error: unknown): boolean =>
+  allErrors(error).every(({ code, syscall }) => {
+    if (syscall !== undefined) return false;
+    return typeof code !== 'string' || !code.startsWith('PLT_KFK_') || decodingCodes.has(code);
+  });
 
 interface ClientError {
   readonly apiId?: unknown;
   readonly canRetry?: unknown;
   readonly closed?: unknown;
+  readonly code?: unknown;
+  readonly syscall?: unknown;
   readonly errors?: unknown;
 }
 

@@ -46,6 +46,7 @@ export async function fetchForLanes(
   const heldBytes = () => subject.lanes().reduce((sum, lane) => sum + lane.heldBytes(), 0);
   const budget = createDecompressionBudget(options.decompressedBytesMax, heldBytes);
   const busyNodes = new Set<number>();
+  let closed: unknown;
   let isMetadataStale = false;
   let turn = 0;
   /** Of what may be fetched; smaller for a while when the answers become too large. */
@@ -71,7 +72,8 @@ export async function fetchForLanes(
       share = Math.min(1, share * shareGrowth);
     } catch (error) {
       if (error instanceof TooLargeError) share = Math.max(shareMin, share / 2);
-      if (!signal.aborted && answers.failed(error, requested)) isMetadataStale = true;
+      if (saysClientIsClosed(error)) closed = error;
+      else if (!signal.aborted && answers.failed(error, requested)) isMetadataStale = true;
     } finally {
       budget.renew();
       busyNodes.delete(node);
@@ -91,6 +93,7 @@ export async function fetchForLanes(
   }
 
   while (!signal.aborted) {
+    if (closed !== undefined) throw closed;
     const woken = subject.woken();
     let pauseMs = failurePauseMs;
     try {

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Servers } from '@orders/dev-stack/soak';
 import { checkHistory, type HistoryReport } from '../../src/testing/history.ts';
 import { createRunDatabase, type RunDatabase } from '../database.ts';
 import { unexplainedDuplicates } from './duplicates.ts';
 import { createLedger, takeovers, writtenEvents } from './ledger.ts';
 import { createRunTopic, readRunTopic } from './topic.ts';
 import { startWriters, type WriterCounts, type WritersOptions } from './writers.ts';
-
-/** The servers of a run. */
-export interface Servers {
-  /** Superuser's URL. */
-  readonly postgresUrl: string;
-  readonly kafkaBrokers: string[];
-}
 
 /** What a run hands to the relays that it tests. */
 export interface RunContext extends Servers {

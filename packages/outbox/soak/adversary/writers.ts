@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { createOutbox, type Outbox, type OutboxEvent } from '../../src/index.ts';
-import { createRandom, type Random } from './random.ts';
+import { createRandom, type Random } from '@orders/dev-stack/soak';
 
 /** How much the writers have done. */
 export interface WriterCounts {

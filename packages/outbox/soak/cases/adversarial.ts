@@ -1,7 +1,7 @@
+import { type Figures, outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '../adversary/random.ts';
+import { freshSeed } from '@orders/dev-stack/soak';
 import { runHistory } from '../adversary/run.ts';
-import { type Figures, outcomeOf, type SoakCase } from '../case.ts';
 import { wantedSeed } from '../config.ts';
 import { brokenPromises, figuresOf } from './judged.ts';
 

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type OwnServer, startOwnPostgres } from '@orders/dev-stack/own-servers';
+import {
+  outcomeOf,
+  type SoakCase,
+  type SoakContext,
+  type SoakOutcome,
+  skipped,
+} from '@orders/dev-stack/soak';
 import pg from 'pg';
 import { createRelay, type Publisher } from '../../src/index.ts';
 import { partitionStorage } from '../../src/migrations/0004-retention.ts';
-import { outcomeOf, type SoakCase, type SoakContext, type SoakOutcome, skipped } from '../case.ts';
 import { createRunDatabase } from '../database.ts';
 import { installed } from '../debian.ts';
 

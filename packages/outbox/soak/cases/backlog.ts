@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { outcomeOf, type SoakCase, type SoakContext } from '@orders/dev-stack/soak';
 import { checkHistory } from '../../src/testing/history.ts';
 import { createRunTopic, readRunTopic } from '../adversary/topic.ts';
-import { outcomeOf, type SoakCase, type SoakContext } from '../case.ts';
 import { createRunDatabase, type RunDatabase } from '../database.ts';
 import { createRelayFleet } from '../relay-fleet.ts';
 

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { type ServiceProcess, startService, waitFor } from '@orders/dev-stack';
+import { outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import type pg from 'pg';
 import { packOutbox } from '../../test/packed.ts';
-import { outcomeOf, type SoakCase } from '../case.ts';
 import { createRunDatabase } from '../database.ts';
 
 const idleS = 60;

@@ -1,5 +1,5 @@
+import type { Figures } from '@orders/dev-stack/soak';
 import type { RunReport } from '../adversary/run.ts';
-import type { Figures } from '../case.ts';
 
 /** The figures of a run. */
 export function figuresOf(report: RunReport): Figures {

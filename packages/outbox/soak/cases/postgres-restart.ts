@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startOwnPostgres } from '@orders/dev-stack/own-servers';
+import { outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '../adversary/random.ts';
+import { freshSeed } from '@orders/dev-stack/soak';
 import { type RunContext, runHistory } from '../adversary/run.ts';
-import { outcomeOf, type SoakCase } from '../case.ts';
 import { brokenPromises, figuresOf } from './judged.ts';
 
 const awayMs = [0, 1_000, 5_000, 15_000, 0];

@@ -1,9 +1,15 @@
 import { type OwnServer, startOwnPostgres } from '@orders/dev-stack/own-servers';
+import {
+  outcomeOf,
+  type SoakCase,
+  type SoakContext,
+  type SoakOutcome,
+  skipped,
+} from '@orders/dev-stack/soak';
 import pg from 'pg';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '../adversary/random.ts';
+import { freshSeed } from '@orders/dev-stack/soak';
 import { runHistory } from '../adversary/run.ts';
-import { outcomeOf, type SoakCase, type SoakContext, type SoakOutcome, skipped } from '../case.ts';
 import { installed } from '../debian.ts';
 import { brokenPromises, figuresOf } from './judged.ts';
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Outbox } from '../../src/index.ts';
-import { createRandom, type Random } from '../adversary/random.ts';
+import { createRandom, type Random } from '@orders/dev-stack/soak';
 import { poison } from './broken-broker.ts';
 
 const aggregateCount = 24;

@@ -1,5 +1,4 @@
-import type { Servers } from './adversary/run.ts';
-import type { SoakCase, SoakContext, SoakOutcome } from './case.ts';
+import type { Servers, SoakCase, SoakContext, SoakOutcome } from './case.ts';
 
 export type CaseResult = { readonly name: string; readonly seconds: number } & SoakOutcome;
 

@@ -1,4 +1,8 @@
-import type { Servers } from './adversary/run.ts';
+/** Where a case finds its servers; the URL is a superuser's. */
+export interface Servers {
+  readonly postgresUrl: string;
+  readonly kafkaBrokers: string[];
+}
 
 /** What a case is given. */
 export interface SoakContext {
