@@ -60,7 +60,10 @@ export type { EventIdentity } from './sort-records.ts';
 export type { PartitionPosition, RecordChunk, RecordSink, RecordSource } from './source.ts';
 export {
   type ConsumerTransaction,
+  type KyselyDatabase,
   type KyselyTransaction,
+  kyselyTransaction,
+  type PgClientOf,
   type PgPool,
   type PgPoolClient,
   type PgTransaction,

@@ -36,9 +36,16 @@ export type RunTransaction<Tx extends ConsumerTransaction> = <R>(
 ) => Promise<R>;
 
 /** The part of pg's `Pool` that {@link pgTransaction} uses. */
-export interface PgPool<Client extends PgPoolClient> {
-  connect(): Promise<Client>;
+export interface PgPool {
+  connect(): Promise<PgPoolClient>;
 }
+
+/** What a pool gives out; pg declares `connect` a second time, for callbacks. */
+export type PgClientOf<Pool extends PgPool> = Pool extends {
+  connect: { (): Promise<infer Client extends PgPoolClient>; (callback: never): void };
+}
+  ? Client
+  : PgPoolClient;
 
 /** The part of pg's `PoolClient` that {@link pgTransaction} uses. */
 export interface PgPoolClient extends PgTransaction {
@@ -49,9 +56,9 @@ export interface PgPoolClient extends PgTransaction {
  * Transactions on a plain pg pool, READ COMMITTED, for the `transaction` of a consumer. A connection whose work was
  * aborted, or that did not answer to ROLLBACK, is closed and leaves the pool.
  */
-export function pgTransaction<Client extends PgPoolClient>(pool: PgPool<Client>): RunTransaction<Client> {
+export function pgTransaction<Pool extends PgPool>(pool: Pool): RunTransaction<PgClientOf<Pool>> {
   return async (work, { signal }) => {
-    const client = await pool.connect();
+    const client = (await pool.connect()) as PgClientOf<Pool>;
     let isReleased = false;
     const release = (destroy: boolean) => {
       if (!isReleased) client.release(destroy);
@@ -84,3 +91,21 @@ async function commit(client: PgTransaction): Promise<void> {
     throw new ConsumerError('CONSUMER_TRANSACTION_ABORTED', message);
   }
 }
+
+/** The part of Kysely that {@link kyselyTransaction} uses. */
+export interface KyselyDatabase<Tx extends KyselyTransaction> {
+  transaction(): {
+    setIsolationLevel(level: 'read committed'): {
+      execute<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+    };
+  };
+}
+
+/**
+ * Transactions of Kysely, READ COMMITTED, for the `transaction` of a consumer. The backend of a handler that has run
+ * for too long is terminated over another connection of the pool.
+ */
+export const kyselyTransaction =
+  <Tx extends KyselyTransaction>(db: KyselyDatabase<Tx>): RunTransaction<Tx> =>
+  (work) =>
+    db.transaction().setIsolationLevel('read committed').execute(work);
