@@ -1,6 +1,11 @@
 import { type DatabaseHandle, inTransaction, type Tx } from '@orders/db';
 import { createOrderEventDecoder, deadLetterEvent, type OrderCreatedEvent } from '@orders/events';
-import { type BatchContext, createConsumer, type StoredDeadLetter } from '@orders/idempotent-consumer';
+import {
+  type BatchContext,
+  type ConsumerMetrics,
+  createConsumer,
+  type StoredDeadLetter,
+} from '@orders/idempotent-consumer';
 import { kafkajsSource } from '@orders/idempotent-consumer/kafkajs';
 import type { OrderLifecycle } from '@orders/order-lifecycle';
 import type { Outbox } from '@orders/outbox';
@@ -18,6 +23,7 @@ export function createOrderIntake(
     lifecycle: OrderLifecycle;
     outbox: Pick<Outbox, 'add'>;
     logger: Logger;
+    metrics: ConsumerMetrics;
     crashPoint: (point: string) => void;
     afterCommit: () => void;
   },
@@ -31,7 +37,7 @@ export function createOrderIntake(
     handleTimeoutMs: number;
   },
 ) {
-  const { kafka, db, lifecycle, outbox, logger, crashPoint, afterCommit } = deps;
+  const { kafka, db, lifecycle, outbox, logger, metrics, crashPoint, afterCommit } = deps;
   const { topic, deadLettersTopic, consumerName, handleTimeoutMs, ...membership } = options;
 
   async function handleBatch(tx: Tx, events: OrderCreatedEvent[], context: BatchContext): Promise<void> {
@@ -57,6 +63,7 @@ export function createOrderIntake(
       transaction: (work) => inTransaction(db, work),
       deadLetterSink,
       logger,
+      metrics,
       crashPoint,
     },
     {

@@ -1,4 +1,5 @@
 import { assertRightsFit, assertSchemaFits, createDatabase, type DatabaseHandle } from '@orders/db';
+import { createPrometheusMetrics } from '@orders/idempotent-consumer/prometheus';
 import { createOrderLifecycle, type OrderLifecycle } from '@orders/order-lifecycle';
 import { createOutbox, type Outbox } from '@orders/outbox';
 import { createHttpGateway, createPaymentExecutor } from '@orders/payments';
@@ -11,6 +12,7 @@ import {
   type RunningService,
   startProbes,
 } from '@orders/service-runtime';
+import { Registry } from '@prometheus-io/client';
 import type { WorkerConfig } from './config.ts';
 import { createOrderIntake } from './order-intake.ts';
 
@@ -28,6 +30,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
   const lifecycle = createOrderLifecycle({ outbox, topic: config.ORDERS_TOPIC });
   const executor = createExecutor(config, { database, outbox, lifecycle, logger });
   const security = kafkaSecurity(config);
+  const registry = new Registry();
   const intake = createOrderIntake(
     {
       kafka: createKafka({ brokers: config.KAFKA_BROKERS, clientId: service, security, logger }),
@@ -35,6 +38,7 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
       lifecycle,
       outbox,
       logger: kafkaLogger(logger, security),
+      metrics: createPrometheusMetrics({ registry }),
       crashPoint,
       afterCommit() {
         outbox.wake();
@@ -59,7 +63,8 @@ export async function startWorkerService(config: WorkerConfig, logger: Logger): 
     return true;
   };
   const port = config.PROBE_PORT;
-  const probes = port === undefined ? undefined : await startProbes({ port, isReady, logger });
+  const probes =
+    port === undefined ? undefined : await startProbes({ port, isReady, metrics: registry, logger });
 
   await assertSchemaFits(database.db);
   await assertRightsFit(database.db, 'worker');

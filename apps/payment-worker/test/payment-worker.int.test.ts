@@ -29,6 +29,7 @@ describe('payment-worker as a process', () => {
   let producer: Producer;
   let topic: string;
   const started: ServiceProcess[] = [];
+  const ports = new Map<ServiceProcess, number>();
 
   beforeAll(async () => {
     testDatabase = await createTestDatabase({
@@ -70,6 +71,7 @@ describe('payment-worker as a process', () => {
       },
     });
     started.push(worker);
+    ports.set(worker, port);
     const probe = (path: string) =>
       fetch(`http://127.0.0.1:${port}${path}`).then(
         ({ status }) => status,
@@ -80,6 +82,9 @@ describe('payment-worker as a process', () => {
     return worker;
   }
   const group = uniqueName('worker-app');
+
+  const metricsOf = async (worker: ServiceProcess) =>
+    (await fetch(`http://127.0.0.1:${ports.get(worker)}/metrics`)).text();
 
   /** An order as the API leaves it, and its event on the topic as the relay brings it. */
   async function placeOrder(n: number) {
@@ -119,6 +124,7 @@ describe('payment-worker as a process', () => {
     const ids = await placeOrder(1);
     await expect.poll(() => paid([ids]), { timeout: 20_000 }).toBe(1);
     expect(await charges(ids.orderId)).toHaveLength(1);
+    expect(await metricsOf(worker)).toMatch(/^idempotent_consumer_handled_total 1$/m);
 
     const accepted = worker.logs.filter((line) => line.msg === 'order accepted for payment');
     expect(accepted).toEqual([expect.objectContaining(ids)]);

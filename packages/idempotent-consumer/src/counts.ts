@@ -1,3 +1,5 @@
+import type { ConsumerMetrics } from './metrics.ts';
+
 /** Sums since the consumer was created. */
 export interface ConsumerCounts {
   /** Events handled, committed; those that were tried again included. */
@@ -26,17 +28,33 @@ export interface ConsumerCounts {
   unreadableBatches: number;
 }
 
-export const createCounts = (): ConsumerCounts => ({
-  handled: 0,
-  duplicates: 0,
-  duplicatesFromOtherTopic: 0,
-  skipped: 0,
-  scheduled: 0,
-  retriesFailed: 0,
-  deadLetters: 0,
-  retries: 0,
-  killSwitchOpened: 0,
-  offsetResets: 0,
-  sourceRestarts: 0,
-  unreadableBatches: 0,
-});
+/** Adds to a sum, and to the counter of that name: the one place where anything is counted. */
+export type Count = (what: keyof ConsumerCounts, by?: number) => void;
+
+export function createCounts(metrics?: ConsumerMetrics): {
+  readonly counts: Readonly<ConsumerCounts>;
+  readonly count: Count;
+} {
+  const counts: ConsumerCounts = {
+    handled: 0,
+    duplicates: 0,
+    duplicatesFromOtherTopic: 0,
+    skipped: 0,
+    scheduled: 0,
+    retriesFailed: 0,
+    deadLetters: 0,
+    retries: 0,
+    killSwitchOpened: 0,
+    offsetResets: 0,
+    sourceRestarts: 0,
+    unreadableBatches: 0,
+  };
+  return {
+    counts,
+    count: (what, by = 1) => {
+      if (by === 0) return;
+      counts[what] += by;
+      metrics?.[what].inc(by);
+    },
+  };
+}

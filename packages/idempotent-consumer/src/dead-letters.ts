@@ -285,7 +285,7 @@ const cut = (letter: DeadLetter, bytesMax: number): DeadLetter => ({
 });
 
 /** Only what stands on a topic can be taken for another record there. */
-const hashOfLetter = (letter: DeadLetter): Buffer | null =>
+const hashOfLetter = (letter: DeadLetter): Uint8Array | null =>
   letter.offset === null ? null : hashOf({ ...letter, timestampMs: letter.timestampMs ?? null });
 
 const payloadAsJson = (payload: unknown): string | null =>

@@ -40,6 +40,8 @@ export type { BatchContext, EventContext, Handle, HandleBatch, HandlerContext } 
 export type { KillSwitchOptions } from './kill-switch.ts';
 export { type DeadLetterPage, type ListedDeadLetter, listDeadLetters } from './list-dead-letters.ts';
 export type { Logger } from './logger.ts';
+export type { MemberStatus, PartitionLag } from './member-status.ts';
+export type { ConsumerMetrics, Counter, Gauge, Histogram } from './metrics.ts';
 export type { ConsumerDeps, ConsumerOptions } from './options.ts';
 export { insertProcessed, type ProcessOnceResult, processOnce } from './processed-events.ts';
 export type { ConsumedRecord, Decode, Decoded, HeaderValue, RecordHeaders } from './record.ts';
@@ -59,7 +61,9 @@ export type { EventIdentity } from './sort-records.ts';
 export type { PartitionPosition, RecordChunk, RecordSink, RecordSource } from './source.ts';
 export {
   type ConsumerTransaction,
+  type KyselyDatabase,
   type KyselyTransaction,
+  kyselyTransaction,
   type PgPool,
   type PgPoolClient,
   type PgTransaction,

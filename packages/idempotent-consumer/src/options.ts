@@ -4,6 +4,7 @@ import { ConsumerError } from './errors.ts';
 import type { Handle, HandleBatch } from './handler.ts';
 import { type KillSwitchOptions, killSwitchDefaults } from './kill-switch.ts';
 import type { Logger } from './logger.ts';
+import type { ConsumerMetrics } from './metrics.ts';
 import type { ConsumedRecord, Decode } from './record.ts';
 import { type RetentionOptions, retentionSettings } from './retention.ts';
 import { type Retry, type RouteError, retryDefaults } from './routing.ts';
@@ -20,6 +21,8 @@ export interface ConsumerDeps<Tx extends ConsumerTransaction> {
   /** Told of new dead letters in their transaction; without one only the table is written. */
   readonly deadLetterSink?: DeadLetterSink<Tx>;
   readonly logger?: Logger;
+  /** For `@prometheus-io/client`: `createPrometheusMetrics` of `./prometheus`. */
+  readonly metrics?: ConsumerMetrics;
   /** Called at named places that a crash must not harm; does nothing in production. */
   readonly crashPoint?: (point: string) => void;
 }

@@ -100,7 +100,7 @@ export function keptRecordOf(row: BytesRow): KeptRecord {
   const isWhole =
     row.is_scheduled ||
     row.record_hash === null ||
-    hashOf(kept).toString('base64') === plain(row.record_hash);
+    Buffer.from(hashOf(kept)).toString('base64') === plain(row.record_hash);
   return { ...kept, isWhole };
 }
 

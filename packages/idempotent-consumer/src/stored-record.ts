@@ -3,11 +3,11 @@ import { storableText } from './reason.ts';
 import type { ConsumedRecord, HeaderValue, RecordHeaders } from './record.ts';
 
 /** Bytes as pg takes them. */
-export const bytesOf = (bytes: Uint8Array | null): Buffer | null =>
+export const bytesOf = (bytes: Uint8Array | null): Uint8Array | null =>
   bytes === null ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Headers as bytes that give them back as they were, whatever their names and values: [name, value] pairs. */
-export function packHeaders(headers: RecordHeaders): Buffer {
+export function packHeaders(headers: RecordHeaders): Uint8Array {
   return Buffer.from(JSON.stringify(pairsOf(headers)));
 }
 
@@ -45,7 +45,9 @@ const base64Of = (value: HeaderValue): string | null =>
  * Tells a record apart from another that came to stand at its place (a topic made anew, another cluster): SHA-256 of
  * key, value, headers and timestamp, each with its length.
  */
-export function hashOf(record: Pick<ConsumedRecord, 'key' | 'value' | 'headers' | 'timestampMs'>): Buffer {
+export function hashOf(
+  record: Pick<ConsumedRecord, 'key' | 'value' | 'headers' | 'timestampMs'>,
+): Uint8Array {
   const hash = createHash('sha256');
   const parts = [
     bytesOf(record.key),

@@ -117,3 +117,21 @@ async function commit(client: PgTransaction): Promise<void> {
     throw new ConsumerError('CONSUMER_TRANSACTION_ABORTED', message);
   }
 }
+
+/** The part of Kysely that {@link kyselyTransaction} uses. */
+export interface KyselyDatabase<Tx extends KyselyTransaction> {
+  transaction(): {
+    setIsolationLevel(level: 'read committed'): {
+      execute<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+    };
+  };
+}
+
+/**
+ * Transactions of Kysely, READ COMMITTED, for the `transaction` of a consumer. The backend of a handler that has run
+ * for too long is terminated over another connection of the pool.
+ */
+export const kyselyTransaction =
+  <Tx extends KyselyTransaction>(db: KyselyDatabase<Tx>): RunTransaction<Tx> =>
+  (work) =>
+    db.transaction().setIsolationLevel('read committed').execute(work);

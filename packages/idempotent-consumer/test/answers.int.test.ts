@@ -1,4 +1,3 @@
-import type pg from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   addDeadLetter,
@@ -140,7 +139,7 @@ describe('answers that something between PostgreSQL and the consumer changes', (
         types: typesWith(stringChanges[name] as never, everyTypeButText),
       });
       expect(await worksOrRefuses(transaction as RunTransaction<never>)).toEqual([]);
-      expect(await worksOrRefuses(pgTransaction<pg.PoolClient>(pool) as RunTransaction<never>)).toEqual([]);
+      expect(await worksOrRefuses(pgTransaction(pool) as RunTransaction<never>)).toEqual([]);
     },
   );
 
@@ -149,9 +148,7 @@ describe('answers that something between PostgreSQL and the consumer changes', (
     async (name) => {
       const { pool, transaction } = open({ types: typesWith(stringChanges[name] as never, everyType) });
       const refused = await worksOrRefuses(transaction as RunTransaction<never>);
-      expect(await worksOrRefuses(pgTransaction<pg.PoolClient>(pool) as RunTransaction<never>)).toEqual(
-        refused,
-      );
+      expect(await worksOrRefuses(pgTransaction(pool) as RunTransaction<never>)).toEqual(refused);
       if (!harmless.includes(`strings as ${name}`)) expect(refused).toEqual(Object.keys(calls));
     },
   );

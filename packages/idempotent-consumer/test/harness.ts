@@ -9,7 +9,8 @@ import { type KafkajsSourceOptions, kafkajsSource } from '../src/kafkajs.ts';
 import { consumerMigratorSettings } from '../src/migrations.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
-async function migrate(url: string): Promise<void> {
+/** Makes the tables of this package, and those that the tests write to. */
+export async function migrate(url: string): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   const migrator = new Migrator({ db, ...consumerMigratorSettings({ schema: 'public' }) });
@@ -48,8 +49,10 @@ export function openDb(
   const used = new pg.Pool(options);
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   // A test terminates backends: pg tells of it by events too, of the pool or of a connection in use.
-  used.on('error', () => undefined);
-  used.on('connect', (client) => client.on('error', () => undefined));
+  for (const one of [used, pool]) {
+    one.on('error', () => undefined);
+    one.on('connect', (client) => client.on('error', () => undefined));
+  }
   // biome-ignore lint/suspicious/noExplicitAny: as above
   const db = new Kysely<any>({ dialect: new PostgresDialect({ pool: used }) });
   const rows = async (text: string, value: string) => (await pool.query(text, [value])).rows;

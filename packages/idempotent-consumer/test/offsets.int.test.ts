@@ -5,6 +5,7 @@ import { testStack } from '@orders/dev-stack/testing';
 import { logLevel } from 'kafkajs';
 import { sql } from 'kysely';
 import { describe, expect, it } from 'vitest';
+import type { CrashPoint } from '../src/testing.ts';
 import {
   committedOffset,
   countAll,
@@ -64,7 +65,7 @@ describe('accept, then resolve', () => {
     });
   });
 
-  it.each([
+  it.each<{ killAt: CrashPoint; inbox: number; committed: number; duplicates: number }>([
     { killAt: 'consumer.accept.before-commit', inbox: 0, committed: -1, duplicates: 0 },
     { killAt: 'consumer.accept.after-commit', inbox: 2, committed: -1, duplicates: 2 },
     { killAt: 'consumer.offsets.before-commit', inbox: 2, committed: -1, duplicates: 2 },

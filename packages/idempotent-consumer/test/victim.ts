@@ -1,14 +1,14 @@
 // A consumer process that kills itself at a crash point: node victim.ts '{"killAt": …}'
-import { writeSync } from 'node:fs';
 import { Kafka, logLevel } from 'kafkajs';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { createConsumer } from '../src/index.ts';
 import { kafkajsSource } from '../src/kafkajs.ts';
+import { type CrashPoint, killAt } from '../src/testing/crash-points.ts';
 import { type CountEvent, countAll, decodeCount, type Tx } from './counting.ts';
 
 export interface VictimOptions {
-  killAt: string;
+  killAt: CrashPoint;
   brokers: string[];
   databaseUrl: string;
   topic: string;
@@ -29,11 +29,7 @@ const consumer = createConsumer<CountEvent, Tx>(
       { groupId: options.groupId, topics: [options.topic], sessionTimeoutMs: 1_000 },
     ),
     transaction: (work) => db.transaction().execute(work),
-    crashPoint: (point) => {
-      if (point !== options.killAt) return;
-      writeSync(1, point);
-      process.kill(process.pid, 'SIGKILL');
-    },
+    crashPoint: killAt(options.killAt),
   },
   {
     consumerName: options.consumerName,

@@ -7,7 +7,7 @@ import { checkHistory } from '../src/testing.ts';
 import { openFirstUse } from './first-use.ts';
 import { readTopic } from './fixture.ts';
 import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
-import { copyProject, makeProject, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
+import { mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
 import { readme, snippetsOf } from './readme.ts';
 import { openShippingService } from './shipping-service.ts';
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
   packed = await packOutbox();
   projects = installAll();
 });
-afterAll(() => packed?.remove());
+afterAll(() => packed?.projects.remove());
 
 const bin = (name: string) => join(packageDir, 'node_modules/.bin', name);
 const publint = (tarball: string) => run(packed.dir, bin('publint'), 'run', tarball, '--strict');
@@ -183,15 +183,18 @@ function installAll() {
   // vitest and @platformatic/kafka have declarations that need a package more.
   const full = [...peers, 'vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
   const installing = {
-    plain: makeProject(packed, 'plain', plain, { 'tsconfig.json': tsconfig(), 'src/main.ts': plainImporter }),
-    full: makeProject(packed, 'full', full, {
+    plain: packed.projects.make('plain', plain, {
+      'tsconfig.json': tsconfig(),
+      'src/main.ts': plainImporter,
+    }),
+    full: packed.projects.make('full', full, {
       // Without the DOM, whose `fetch` @platformatic/kafka's declarations do not fit.
       'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),
       'src/main.ts': fullImporter,
       'src/subpaths.ts': subpaths.map((path, i) => `export * as p${i} from '${path}';\n`).join(''),
       ...readmeModules(),
     }),
-    shippingService: copyProject(packed, 'docs/examples/shipping-service', 'shipping-service'),
+    shippingService: packed.projects.copy('docs/examples/shipping-service', 'shipping-service'),
   };
   // A failure is that of the test that waits for it.
   for (const one of Object.values(installing)) one.catch(() => undefined);

@@ -19,6 +19,10 @@ export interface MemorySource extends RecordSource {
    * last ones unless given, so the same records again are a redelivery only with their offsets or ids.
    */
   deliver(records: readonly MemoryRecord[]): Promise<readonly ChunkOutcome[]>;
+  /** Delivers once more what was delivered last, at the same places. */
+  redeliver(): Promise<readonly ChunkOutcome[]>;
+  /** Lets a partition end so many records later, without delivering them: what a consumer sees as lag. */
+  append(records: number, topic?: string, partition?: number): void;
   /** The offset after the last one that was committed, or null. */
   committed(topic?: string, partition?: number): string | null;
   /** Takes the partitions away: chunks in hand are aborted, and commit nothing. */
@@ -36,6 +40,7 @@ export function memorySource(
   const stopping = new AbortController();
   let generation = new AbortController();
   let sink: RecordSink | undefined;
+  let lastDelivered: readonly ConsumedRecord[] = [];
 
   const lane = (topic: string, partition: number) => `${partition}:${topic}`;
 
@@ -64,6 +69,13 @@ export function memorySource(
     });
   }
 
+  async function deliverAll(records: readonly ConsumedRecord[]): Promise<readonly ChunkOutcome[]> {
+    const chunks = Object.values(Object.groupBy(records, (record) => lane(record.topic, record.partition)));
+    const delivered = Promise.all(chunks.map((chunk) => deliverChunk(chunk ?? [])));
+    inHand.add(delivered);
+    return delivered.finally(() => inHand.delete(delivered));
+  }
+
   return {
     groupId,
     topics,
@@ -81,13 +93,14 @@ export function memorySource(
         const position = { topic: topic.join(':'), partition: Number(partition), end: String(end) };
         return { ...position, committed: committed.get(at) ?? null };
       }),
-    async deliver(records) {
-      const chunks = Object.values(
-        Object.groupBy(records.map(recordOf), (record) => lane(record.topic, record.partition)),
-      );
-      const delivered = Promise.all(chunks.map((chunk) => deliverChunk(chunk ?? [])));
-      inHand.add(delivered);
-      return delivered.finally(() => inHand.delete(delivered));
+    deliver(records) {
+      lastDelivered = records.map(recordOf);
+      return deliverAll(lastDelivered);
+    },
+    redeliver: () => deliverAll(lastDelivered),
+    append(records, topic = topics[0] ?? 'memory', partition = 0) {
+      const at = lane(topic, partition);
+      next.set(at, (next.get(at) ?? 0n) + BigInt(records));
     },
     committed: (topic = topics[0] ?? 'memory', partition = 0) =>
       committed.get(lane(topic, partition)) ?? null,

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { type ServiceProcess, startService, waitFor } from '@orders/dev-stack';
 import { outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import type pg from 'pg';
-import { makeProject, packOutbox } from '../../test/packed.ts';
+import { packOutbox } from '../../test/packed.ts';
 import { createRunDatabase } from '../database.ts';
 
 const idleS = 60;
@@ -41,8 +41,8 @@ export const idle: SoakCase = {
   async run({ log, servers, atEnd }) {
     const { postgresUrl, kafkaBrokers } = await servers();
     const packed = await packOutbox();
-    atEnd(packed.remove);
-    const dir = await makeProject(packed, 'idle', ['kysely', 'kafkajs', 'pg'], { 'main.js': idleRelay });
+    atEnd(packed.projects.remove);
+    const dir = await packed.projects.make('idle', ['kysely', 'kafkajs', 'pg'], { 'main.js': idleRelay });
     const database = await createRunDatabase(postgresUrl);
     atEnd(database.drop);
     const figures: Record<string, number | string> = {};
