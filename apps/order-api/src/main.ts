@@ -5,6 +5,7 @@ import { configOrExit, crashPoint, createLogger, runService } from '@orders/serv
 import { sql } from 'kysely';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
+import { startKeyRetention } from './key-retention.ts';
 
 const service = 'order-api';
 const config = configOrExit(service, readConfig);
@@ -46,10 +47,12 @@ async function start() {
     },
   );
   await app.http.listen({ host: config.HOST, port: config.PORT });
+  const keyRetention = startKeyRetention({ db, logger });
 
   return {
     async stop() {
       await app.drain();
+      await keyRetention.stop();
       await outbox.close();
       await database.close();
     },

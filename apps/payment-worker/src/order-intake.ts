@@ -72,6 +72,7 @@ export function createOrderIntake(
       orderingKey: ({ data }) => data.orderId,
       handleBatch,
       handleTimeoutMs,
+      retention: {}, // 30 days, far beyond what the topic keeps
     },
   );
 }

@@ -1,7 +1,8 @@
+import { consumerSql } from '@orders/idempotent-consumer/migrations';
 import { outboxSql } from '@orders/outbox/migrations';
 import pg from 'pg';
 
-/** A database of the bench's server, with the outbox's tables. */
+/** A database of the bench's server. */
 export interface BenchDatabase {
   readonly url: string;
   query(text: string, values?: unknown[]): Promise<pg.QueryResult>;
@@ -10,11 +11,27 @@ export interface BenchDatabase {
 
 let made = 0;
 
-/** With empty tables. */
+/** With the outbox's tables, empty. */
 export async function createBenchDatabase(adminUrl: string): Promise<BenchDatabase> {
   const database = await createdAs(adminUrl, '');
   await database.query(outboxSql());
   return database;
+}
+
+/** With the consumer's tables, empty, and one for what its handler writes. */
+export async function createConsumerDatabase(adminUrl: string): Promise<BenchDatabase> {
+  const database = await createdAs(adminUrl, '');
+  await database.query(consumerSql());
+  await database.query('CREATE TABLE bench_effects (n int NOT NULL)');
+  return database;
+}
+
+/** Empties the consumer's tables, behind a checkpoint, so that every measurement begins alike. */
+export async function emptyConsumerDatabase(database: BenchDatabase): Promise<void> {
+  await database.query(
+    'TRUNCATE processed_events, scheduled_events, dead_letter_events, consumer_chunk_starts, bench_effects',
+  );
+  await database.query('CHECKPOINT');
 }
 
 /**

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import type { BenchRun } from './bench-run.ts';
 import type { Measured } from './measured/window.ts';
-import { startMeasured } from './measured-process.ts';
+import { type MeasuredName, startMeasured } from './measured-process.ts';
 import { cpuPerEvent } from './servers.ts';
 
 /** What a drain took; CPU in microseconds per event, NaN where the machine does not tell. */
 export interface Drained {
   readonly events: number;
   readonly eventsPerSecond: number;
-  /** Of the process that publishes. */
+  /** Of the process that publishes or consumes. */
   readonly cpuUsPerEvent: number;
   readonly postgresCpuUs: number;
   readonly kafkaCpuUs: number;
@@ -16,13 +16,13 @@ export interface Drained {
 }
 
 /**
- * Starts a process that publishes, and measures the window of which it tells.
+ * Starts a process that publishes or consumes, and measures the window of which it tells.
  * @param name for the profile's file
  */
 export async function measureDrain(
-  run: BenchRun,
+  run: Pick<BenchRun, 'servers' | 'profileDir'>,
   name: string,
-  entry: 'relay' | 'raw-kafkajs' | 'raw-platformatic',
+  entry: MeasuredName,
   settings: { window: { skip: number; count: number } } & Record<string, unknown>,
 ): Promise<Drained> {
   const { servers, profileDir } = run;

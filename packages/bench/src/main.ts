@@ -1,34 +1,44 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { exitStatus, relayBars } from './bars.ts';
-import { benchRelay } from './relay-bench.ts';
-import { type CaseName, caseNames, fullSizes, reductionsOf, type Wanted } from './sizes.ts';
+import { exitStatus } from './bars.ts';
+import type { Bench, Wanted } from './bench-run.ts';
+import { consumerBench } from './consumer-bench.ts';
+import { relayBench } from './relay-bench.ts';
+import { runBench } from './run-bench.ts';
+import { reductionsOf } from './sizes.ts';
 
-/** A flight of the relay and a batch of the raw producers are 1,000 events; some must come after the first ones. */
-const eventsMin = 3_000;
+const benches = { relay: relayBench, consumer: consumerBench };
+type BenchName = keyof typeof benches;
 
-const help = `The outbox's relay, side by side with what bounds it; each figure is the median of ${fullSizes.rounds} interleaved rounds, with range.
+/** `--quick`: enough to see that everything works. */
+const quick = { rounds: '1', events: '3000', seconds: '1' };
+
+const help = `Measurements side by side; each figure is the median of interleaved rounds, with range.
 Exit status 1 if a bar falls short or a case breaks.
 
-Usage: pnpm bench relay [--json FILE] [--only CASE]… [--rounds N] [--events N] [--seconds N] [--bar NAME=VALUE]… [--cpu-prof DIR] [--help]
+Usage: pnpm bench ${Object.keys(benches).join('|')} [--json FILE] [--only CASE]… [--quick] [--rounds N] [--events N] [--seconds N] [--bar NAME=VALUE]… [--cpu-prof DIR] [--help]
 
   --json      write the results to FILE; "-": to standard output, and everything else to standard error
-  --only      one case: ${caseNames.join(', ')}; may be given several times
-  --rounds    interleaved rounds (${fullSizes.rounds})
-  --events    events of a drain, at most (${eventsMin} at least)
-  --seconds   seconds of the held snapshot, of a latency round and of idleness, at most
+  --only      one case; may be given several times
+  --quick     as small as can be, to see that everything works
+  --rounds    interleaved rounds (5)
+  --events    events that are drained or consumed, at most
+  --seconds   seconds of whatever is measured for a time, at most
   --bar       another limit for a bar; may be given several times
-  --cpu-prof  write a CPU profile of each process that publishes to DIR
+  --cpu-prof  write a CPU profile of each process that publishes or consumes to DIR
 
-Whatever is smaller than full size says so at the end, and says nothing about the bars:
-${Object.values(relayBars)
-  .map(
-    ({ name, about, bar, holds }) =>
-      `  ${name.padEnd(25)} ${holds === 'at-least' ? '≥' : '≤'} ${String(bar).padEnd(4)} ${about}`,
-  )
-  .join('\n')}
+Whatever is smaller than full size says so at the end, and says nothing about the bars. A full run wants the machine
+for itself. Needs Java 17 or later.
+${Object.values(benches).map(aboutOf).join('\n')}`;
 
-A full run takes about 20 minutes and wants the machine for itself. Needs Java 17 or later.`;
+function aboutOf({ name, about, takes, cases, bars, eventsMin }: (typeof benches)[BenchName]): string {
+  const lines = Object.values(bars).map((bar) => {
+    const sign = bar.holds === 'at-least' ? '≥' : '≤';
+    return `    ${bar.name.padEnd(30)} ${sign} ${String(bar.bar).padEnd(4)} ${bar.about}`;
+  });
+  const caseList = `  Cases: ${Object.keys(cases).join(', ')}; --events ${eventsMin} at least; takes ${takes}.`;
+  return [`\n${name}: ${about}.`, caseList, ...lines].join('\n');
+}
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 process.exit(await main());
@@ -43,22 +53,32 @@ async function main(): Promise<number> {
     console.error(`${asked}; see --help`);
     return 2;
   }
-  const { json, ...wanted } = asked;
+  const { name, json, ...wanted } = asked;
   const say = json === '-' ? console.error : console.log;
-  const report = await benchRelay(wanted, say);
-  const text = `${JSON.stringify({ ...report, reductions: reductionsOf(wanted) }, null, 2)}\n`;
+  const { report, reductions } =
+    name === 'relay' ? await measure(relayBench, wanted, say) : await measure(consumerBench, wanted, say);
+  const text = `${JSON.stringify({ ...report, reductions }, null, 2)}\n`;
   if (json === '-') process.stdout.write(text);
   else if (json !== undefined) writeFileSync(json, text);
   return exitStatus(report);
 }
 
+async function measure<Size extends object, Case extends string, Bar extends string>(
+  bench: Bench<Size, Case, Bar>,
+  wanted: Wanted,
+  say: (line: string) => void,
+) {
+  return { report: await runBench(bench, wanted, say), reductions: reductionsOf(bench, wanted) };
+}
+
 /** What is wanted, or what is wrong with the question. */
-function readCommand(): (Wanted & { json: string | undefined }) | string {
+function readCommand(): (Wanted & { name: BenchName; json: string | undefined }) | string {
   try {
     const { values: flags, positionals } = parseArgs({
       options: {
         json: { type: 'string' },
         only: { type: 'string', multiple: true, default: [] },
+        quick: { type: 'boolean' },
         rounds: { type: 'string' },
         events: { type: 'string' },
         seconds: { type: 'string' },
@@ -69,21 +89,37 @@ function readCommand(): (Wanted & { json: string | undefined }) | string {
       allowPositionals: true,
     });
     if (flags.help) return 'help';
-    if (positionals.length !== 1 || positionals[0] !== 'relay') return 'say what to measure: bench relay';
-    const unknown = flags.only.find((name) => !caseNames.includes(name as CaseName));
+    const [name, ...others] = positionals;
+    if (!isBench(name) || others.length > 0)
+      return `say what to measure: bench ${Object.keys(benches).join(' or ')}`;
+    const { cases, bars, eventsMin } = benches[name];
+    const unknown = flags.only.find((one) => !Object.hasOwn(cases, one));
     if (unknown !== undefined) return `unknown case: ${unknown}`;
+    const sizes = { ...(flags.quick ? quick : {}), ...definedOf(flags) };
     return {
+      name,
       json: flags.json,
-      only: flags.only as CaseName[],
-      rounds: count('rounds', flags.rounds),
-      events: count('events', flags.events, eventsMin),
-      seconds: count('seconds', flags.seconds),
+      only: flags.only,
+      rounds: count('rounds', sizes.rounds),
+      events: count('events', sizes.events, eventsMin),
+      seconds: count('seconds', sizes.seconds),
       profileDir: flags['cpu-prof'],
-      overrides: new Map(flags.bar.map(barOverride)),
+      overrides: new Map(flags.bar.map((given) => barOverride(given, Object.values(bars)))),
     };
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+function isBench(name: string | undefined): name is BenchName {
+  return name !== undefined && Object.hasOwn(benches, name);
+}
+
+/** A flag that was not given must not stand for one that was. */
+function definedOf(flags: Partial<typeof quick>): Partial<typeof quick> {
+  const { rounds, events, seconds } = flags;
+  const given = Object.entries({ rounds, events, seconds }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given);
 }
 
 function count(name: string, given: string | undefined, min = 1): number | undefined {
@@ -93,9 +129,9 @@ function count(name: string, given: string | undefined, min = 1): number | undef
   return Number(given);
 }
 
-function barOverride(given: string): [string, number] {
+function barOverride(given: string, bars: readonly { name: string }[]): [string, number] {
   const [, name = '', value = ''] = /^([^=]+)=(\d+(?:\.\d+)?)$/.exec(given) ?? [];
-  if (!Object.values(relayBars).some((bar) => bar.name === name))
-    throw new Error(`--bar is NAME=VALUE with one of the names below, not ${given}`);
+  if (!bars.some((bar) => bar.name === name))
+    throw new Error(`--bar is NAME=VALUE with one of the names that --help lists, not ${given}`);
   return [name, Number(value)];
 }

@@ -9,7 +9,14 @@ const entries = {
   'steady-writer': new URL('./measured/steady-writer.ts', import.meta.url),
   'latency-writer': new URL('./measured/latency-writer.ts', import.meta.url),
   'latency-consumer': new URL('./measured/latency-consumer.ts', import.meta.url),
+  consumer: new URL('./measured/consumer.ts', import.meta.url),
+  'raw-consumer-kafkajs': new URL('./measured/raw-consumer-kafkajs.ts', import.meta.url),
+  'raw-consumer-platformatic': new URL('./measured/raw-consumer-platformatic.ts', import.meta.url),
+  load: new URL('./measured/load.ts', import.meta.url),
 };
+
+/** Names of the processes. */
+export type MeasuredName = keyof typeof entries;
 
 /** One of the processes that are measured, or that measure. */
 export interface MeasuredProcess {
@@ -27,7 +34,7 @@ const saidTimeoutMs = 600_000;
 const compileCache = join(tmpdir(), 'orders-bench-compile-cache');
 
 /** Starts one; it ends when the bench ends, however that comes. */
-export async function startMeasured(name: keyof typeof entries, settings: object): Promise<MeasuredProcess> {
+export async function startMeasured(name: MeasuredName, settings: object): Promise<MeasuredProcess> {
   const started = await startService({
     name,
     entry: entries[name],

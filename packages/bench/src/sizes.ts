@@ -1,8 +1,7 @@
-import type { BarOverrides } from './bars.ts';
+import type { Bench, Wanted } from './bench-run.ts';
 
-/** The parts of a run, in their order. */
-export const caseNames = ['drain', 'held-snapshot', 'latency', 'idle', 'memory'] as const;
-export type CaseName = (typeof caseNames)[number];
+/** The parts of a run. */
+export type CaseName = 'drain' | 'held-snapshot' | 'latency' | 'idle' | 'memory';
 
 /** How much is measured. */
 export interface Sizes {
@@ -38,39 +37,35 @@ export const fullSizes: Sizes = {
   memoryLargeEvents: 1_000_000,
 };
 
-/** What was asked for on the command line. */
-export interface Wanted {
-  readonly events?: number | undefined;
-  readonly rounds?: number | undefined;
-  readonly seconds?: number | undefined;
-  readonly only: readonly CaseName[];
-  readonly profileDir?: string | undefined;
-  readonly overrides: BarOverrides;
-}
+/** A size, or what is wanted in its place if that is less. */
+export const atMost = (full: number, wanted: number | undefined): number => Math.min(full, wanted ?? full);
 
 /** The sizes of a run, never above the full ones but for `rounds`. */
 export function sizesOf({ events, rounds, seconds }: Wanted): Sizes {
-  const size = (full: number, wanted: number | undefined) => Math.min(full, wanted ?? full);
   return {
     ...fullSizes,
     rounds: rounds ?? fullSizes.rounds,
-    drainEvents: size(fullSizes.drainEvents, events),
-    warmUpEvents: size(fullSizes.warmUpEvents, events),
-    heldDrainEvents: size(fullSizes.heldDrainEvents, events),
-    memorySmallEvents: size(fullSizes.memorySmallEvents, events),
-    memoryLargeEvents: size(fullSizes.memoryLargeEvents, events === undefined ? undefined : events * 4),
-    heldSeconds: size(fullSizes.heldSeconds, seconds),
-    latencySeconds: size(fullSizes.latencySeconds, seconds),
-    idleSeconds: size(fullSizes.idleSeconds, seconds),
+    drainEvents: atMost(fullSizes.drainEvents, events),
+    warmUpEvents: atMost(fullSizes.warmUpEvents, events),
+    heldDrainEvents: atMost(fullSizes.heldDrainEvents, events),
+    memorySmallEvents: atMost(fullSizes.memorySmallEvents, events),
+    memoryLargeEvents: atMost(fullSizes.memoryLargeEvents, events === undefined ? undefined : events * 4),
+    heldSeconds: atMost(fullSizes.heldSeconds, seconds),
+    latencySeconds: atMost(fullSizes.latencySeconds, seconds),
+    idleSeconds: atMost(fullSizes.idleSeconds, seconds),
   };
 }
 
 /** Why a run says nothing about the bars, in words; empty for one that does. */
-export function reductionsOf(wanted: Wanted): string[] {
-  const sizes = sizesOf(wanted);
-  const smaller = (Object.keys(fullSizes) as (keyof Sizes)[])
-    .filter((name) => sizes[name] < fullSizes[name])
-    .map((name) => `${name} ${sizes[name]} of ${fullSizes[name]}`);
+export function reductionsOf<Size extends object>(
+  { fullSizes: full, sizesOf: sizesFor }: Pick<Bench<Size, string, string>, 'fullSizes' | 'sizesOf'>,
+  wanted: Wanted,
+): string[] {
+  const sizes = new Map<string, number>(Object.entries(sizesFor(wanted)));
+  const smaller = Object.entries(full)
+    .map(([name, size]): [string, number, number] => [name, sizes.get(name) ?? 0, size])
+    .filter(([, size, fullSize]) => size < fullSize)
+    .map(([name, size, fullSize]) => `${name} ${size} of ${fullSize}`);
   return [
     ...smaller,
     ...(wanted.only.length > 0 ? [`only ${wanted.only.join(', ')}`] : []),

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type JudgedBar, relayBars } from '../src/bars.ts';
+import { consumerBars } from '../src/consumer-bars.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'orders-bench-test-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -42,7 +43,7 @@ async function run(name: string, cases: readonly string[], ...bars: string[]) {
 /** Two servers are started for each run, and a process for each measurement. */
 const timeoutMs = 300_000;
 
-describe('pnpm bench relay, in small', { timeout: timeoutMs }, () => {
+describe('pnpm bench, in small', { timeout: timeoutMs }, () => {
   it('runs every case, writes all bars as JSON, says that it is no bar run, and exits 1 only where one falls short', async () => {
     const [short, fine] = await Promise.all([
       run('short', ['drain', 'memory'], '--bar', 'drain.source=999'),
@@ -70,9 +71,32 @@ describe('pnpm bench relay, in small', { timeout: timeoutMs }, () => {
     expect([short.status, fine.status]).toEqual([1, 0]);
   });
 
+  it('the consumer: runs both cases, writes all bars as JSON, and exits 1 only where one falls short', async () => {
+    const file = join(dir, 'consumer.json');
+    const bars = Object.values(consumerBars).map(({ name, holds }) => [
+      '--bar',
+      `${name}=${holds === 'at-least' ? 0 : 1_000_000}`,
+    ]);
+    // The later of two settings of one bar counts.
+    const short = ['--bar', 'rate.kafkajs=999'];
+    const { status, output } = await bench('consumer', '--quick', '--json', file, ...bars.flat(), ...short);
+    const report = JSON.parse(readFileSync(file, 'utf8'));
+    expect(report.broken, output).toEqual([]);
+    expect(report.full).toBe(false);
+    expect(
+      report.bars.map(({ name, value, ok }: JudgedBar) => ({ name, ok, isNumber: Number.isFinite(value) })),
+    ).toEqual(
+      Object.values(consumerBars).map(({ name }) => ({ name, ok: name !== 'rate.kafkajs', isNumber: true })),
+    );
+    expect(status).toBe(1);
+  });
+
   it('does not begin what it does not understand', async () => {
     for (const args of [
       [],
+      ['consumer', '--only', 'drain'],
+      ['consumer', '--quick', '--bar', 'idle.cpu=1'],
+      ['relay', 'consumer'],
       ['relay', '--only', 'x'],
       ['relay', '--rounds', '0'],
       ['relay', '--events', '10'],

@@ -36,7 +36,7 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
   api: {
     ...schemaFit,
     api_keys: ['SELECT'],
-    idempotency_keys: ['SELECT', 'INSERT'],
+    idempotency_keys: ['SELECT', 'INSERT', 'DELETE'],
     orders: ['SELECT', 'INSERT'],
     order_events: ['SELECT', 'INSERT'],
     outbox: ['INSERT'],
@@ -53,12 +53,12 @@ export const grants: Readonly<Record<'api' | 'relay' | 'worker', Rights>> = {
     payment_attempts: ['SELECT', 'INSERT', 'UPDATE'],
     refunds: ['SELECT', 'INSERT'],
     audit_breaks: ['SELECT', 'INSERT', 'UPDATE'],
-    processed_events: ['SELECT', 'INSERT'],
-    scheduled_events: ['SELECT', 'INSERT', 'UPDATE'],
+    processed_events: ['SELECT', 'INSERT', 'DELETE'],
+    scheduled_events: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
     consumer_chunk_starts: ['SELECT', 'INSERT', 'UPDATE'],
     consumer_control: ['SELECT'],
     consumer_audit: ['SELECT'],
-    dead_letter_events: ['SELECT', 'INSERT', 'UPDATE'],
+    dead_letter_events: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
   },
 };
 

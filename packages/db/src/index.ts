@@ -9,6 +9,7 @@ export {
 export { createDatabase, type DatabaseHandle, type DatabaseOptions } from './database.ts';
 export { DbError, type DbErrorCode } from './errors.ts';
 export { applyGrants, grants, type ServiceRoles, serviceRoles } from './grants.ts';
+export { deleteExpiredIdempotencyKeys } from './idempotency-keys.ts';
 export { type MigrateOptions, type MigrationReport, migrateAll } from './migrate.ts';
 export { type MigrationSet, migrationSets } from './migration-sets.ts';
 export { contract, expand } from './migrations/expand-contract.ts';

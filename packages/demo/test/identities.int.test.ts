@@ -84,6 +84,14 @@ describe('everybody with an identity of his own, over TLS', () => {
 
 describe('the rights in the database', () => {
   it.each([
+    ['order_api', 'DELETE FROM idempotency_keys WHERE expires_at < now()'],
+    ['payment_worker', 'DELETE FROM processed_events WHERE false'],
+    ['payment_worker', 'DELETE FROM dead_letter_events WHERE false'],
+  ] as const)('%s may, for retention: %s', async (role, text) => {
+    await expect(query(role, text)).resolves.toMatchObject({ command: 'DELETE' });
+  });
+
+  it.each([
     ['order_api', "UPDATE orders SET state = 'PAID'"],
     ['order_api', 'DELETE FROM orders'],
     ['order_api', 'SELECT FROM payments'],

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OwnServer } from '@orders/dev-stack/own-servers';
-import { type Random, outcomeOf, type SoakContext, type SoakOutcome } from '@orders/dev-stack/soak';
+import { outcomeOf, type Random, type SoakContext, type SoakOutcome } from '@orders/dev-stack/soak';
 import { brokenPromises, judge, type Verdict } from './judge.ts';
 import type { Client } from './member-process.ts';
 import { createWorld, type Member, type Producing, type World } from './world.ts';

@@ -16,7 +16,9 @@ export interface World {
   readonly groupId: string;
   readonly consumerName: string;
   /** Starts a member of the group; resolves when its process runs. */
-  startMember(options: Omit<MemberOptions, 'brokers' | 'databaseUrl' | 'topic' | 'groupId' | 'consumerName'>): Member;
+  startMember(
+    options: Omit<MemberOptions, 'brokers' | 'databaseUrl' | 'topic' | 'groupId' | 'consumerName'>,
+  ): Member;
   /** Produces in the background until `stop`, at about this rate; each key's events in order. */
   produce(eventsPerSecond: number): Producing;
   effects(): Promise<number>;
@@ -55,7 +57,12 @@ export async function createWorld({ postgresUrl, kafkaBrokers: brokers }: Server
   );
   const topic = uniqueName('soak');
   const [groupId, consumerName] = [uniqueName('group'), uniqueName('soak')];
-  const kafka = new Kafka({ clientId: 'soak-world', brokers, logLevel: logLevel.NOTHING, retry: { retries: 20 } });
+  const kafka = new Kafka({
+    clientId: 'soak-world',
+    brokers,
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 20 },
+  });
   await createTopic(kafka, topic, partitions);
   const members = new Set<Member>();
 

@@ -3,14 +3,15 @@ import {
   type AcceptDeps,
   type Accepted,
   acceptIn,
+  endedByHandler,
   type Failure,
   type HandleNew,
 } from './accepting-transaction.ts';
-import { run } from './ask.ts';
 import type { Delivery } from './handler.ts';
 import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
-import { EndsItsProcess } from './routing.ts';
-import type { ConsumerTransaction } from './transaction.ts';
+import { isA } from './reason.ts';
+import { EndedItsTransaction, EndsItsProcess } from './routing.ts';
+import { type ConsumerTransaction, runIn } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
 /** Told of each transaction once it is committed: a later one of the same chunk may still fail. */
@@ -24,7 +25,7 @@ export type OnAccepted = (accepted: Accepted) => void;
  * chunk is done again event by event under savepoints, and only the failing ones are stored. Where that cannot be (a
  * handler ran too long, or a deferred constraint spoke at COMMIT) each event gets a transaction of its own.
  * @throws whatever is not one event's fault: failures of the connection, the inbox, the dead letters or the sink, and
- *   `CONSUMER_KILL_SWITCH`. Nothing of an unfinished transaction stands; the chunk can be tried again.
+ *   `CONSUMER_KILL_SWITCH`, `CONSUMER_STOPPED`. Nothing of an unfinished transaction stands; the chunk can be tried again.
  */
 export async function acceptChunk<E, Tx extends ConsumerTransaction>(
   deps: AcceptDeps<E, Tx>,
@@ -88,7 +89,8 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
   const handlerRun = createHandlerRun(deps);
   let isReadyToCommit = false;
   try {
-    const accepted = await deps.transaction(
+    const accepted = await runIn(
+      deps.transaction,
       async (tx) => {
         // A transaction function may try more than once.
         isReadyToCommit = false;
@@ -97,17 +99,38 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
         isReadyToCommit = result.handled > 0;
         return result;
       },
-      { signal: handlerRun.signal },
+      handlerRun.signal,
     );
     onAccepted(accepted);
     await handlerRun.committed();
     return undefined;
   } catch (error) {
-    if (error instanceof FaultOfEvents) return error.failed;
+    if (isA(error, FaultOfEvents)) {
+      const { thrown } = error.failed;
+      if (!isA(thrown, EndedItsTransaction)) return error.failed;
+      await acceptEnded(deps, { ...chunk, ownIds: handlerRun.newIds() }, thrown, onAccepted);
+      throw endedByHandler(thrown);
+    }
     // What fails between the last statement and the answer is the commit.
     if (isReadyToCommit && !isTransient(error)) return { thrown: error, hasTimedOut: false };
     throw error;
   }
+}
+
+/**
+ * A handler has ended the transaction in which it and others worked; what they did after that was committed statement by
+ * statement, whether it was a COMMIT or a ROLLBACK: which of the events are handled nobody knows, and
+ * the inbox may have them all. None may be handled again, none may be lost.
+ */
+async function acceptEnded<E, Tx extends ConsumerTransaction>(
+  deps: AcceptDeps<E, Tx>,
+  chunk: Acceptance<E>,
+  thrown: EndedItsTransaction,
+  onAccepted: OnAccepted,
+): Promise<void> {
+  const killSwitch = { ...deps.killSwitch, trips: () => false };
+  const failed = await acceptInOne({ ...deps, killSwitch }, chunk, given({ thrown }), onAccepted);
+  if (failed !== undefined) throw failed.thrown;
 }
 
 async function together<E>(
@@ -115,39 +138,35 @@ async function together<E>(
   tx: ConsumerTransaction,
   deliveries: readonly Delivery<E>[],
 ): Promise<readonly Failure<E>[]> {
+  let failure: Thrown | undefined;
   try {
     await handlerRun.handle(tx, deliveries);
-    // A handler that swallowed a failed statement leaves a transaction that PostgreSQL will roll back at COMMIT
-    // without an error. This statement fails in such a transaction.
-    await run(tx, 'SELECT 1');
-    return [];
   } catch (thrown) {
-    const hasTimedOut = handlerRun.signal.aborted;
-    if (!hasTimedOut && (await isConnectionDead(tx))) throw thrown;
-    throw new FaultOfEvents({ thrown, hasTimedOut });
+    if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
+    failure = { thrown };
   }
-}
-
-/** In a transaction that has failed PostgreSQL answers 25P02; what is dead gives no such answer. */
-async function isConnectionDead(tx: ConsumerTransaction): Promise<boolean> {
   try {
-    await run(tx, 'SELECT 1');
-    return false;
+    if (!(await handlerRun.isOpen(tx))) failure = { thrown: new EndedItsTransaction(failure?.thrown) };
   } catch (error) {
-    return (error as { code?: unknown }).code !== '25P02';
+    // A handler that swallowed a failed statement leaves a transaction that PostgreSQL will roll back at COMMIT
+    // without an error. There it answers 25P02; what is dead gives no such answer.
+    if ((error as { code?: unknown }).code !== '25P02') throw failure === undefined ? error : failure.thrown;
+    failure ??= { thrown: error };
   }
+  if (failure !== undefined) throw new FaultOfEvents({ ...failure, hasTimedOut: false });
+  return [];
 }
 
 async function oneByOne<E>(
   handlerRun: HandlerRun<E>,
   tx: ConsumerTransaction,
   deliveries: readonly Delivery<E>[],
-  onFailure: (failures: readonly Failure<E>[], succeeded: number) => void,
+  onFailure: (failures: readonly Failure<E>[], succeeded: number, undecided: number) => void,
 ): Promise<readonly Failure<E>[]> {
   const failures: Failure<E>[] = [];
   const failedKeys = new Set<string>();
   let succeeded = 0;
-  for (const delivery of deliveries) {
+  for (const [i, delivery] of deliveries.entries()) {
     if (failedKeys.has(delivery.orderingKey)) continue; // it waits behind the one that failed
     const failure = await undoably(handlerRun, tx, delivery);
     if (failure === undefined) {
@@ -156,7 +175,7 @@ async function oneByOne<E>(
     }
     failures.push({ ...failure, delivery });
     failedKeys.add(delivery.orderingKey);
-    onFailure(failures, succeeded);
+    onFailure(failures, succeeded, deliveries.length - i - 1);
   }
   return failures;
 }
@@ -170,8 +189,7 @@ async function undoably<E>(
     return await handlerRun.handleUndoably(tx, delivery);
   } catch (thrown) {
     if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
-    if (thrown instanceof SavepointGone)
-      throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
+    if (isA(thrown, SavepointGone)) throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });
     throw thrown;
   }
 }

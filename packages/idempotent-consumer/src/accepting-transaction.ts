@@ -37,6 +37,8 @@ export interface Acceptance<E> {
   readonly invalid: readonly InvalidRecord[];
   /** The chunk that ends with this transaction, if it does. */
   readonly place: ChunkPlace | undefined;
+  /** Events that count as new although the inbox has them: a handler ended the transaction of their rows. */
+  readonly ownIds?: ReadonlySet<string> | undefined;
 }
 
 /** What one transaction has taken over. */
@@ -66,7 +68,7 @@ export type HandleNew<E> = (
   handlerRun: HandlerRun<E>,
   tx: ConsumerTransaction,
   deliveries: readonly Delivery<E>[],
-  onFailure: (failures: readonly Failure<E>[], succeeded: number) => void,
+  onFailure: (failures: readonly Failure<E>[], succeeded: number, undecided: number) => void,
 ) => Promise<readonly Failure<E>[]>;
 
 /**
@@ -78,20 +80,20 @@ export type HandleNew<E> = (
 export async function acceptIn<E, Tx extends ConsumerTransaction>(
   deps: AcceptDeps<E, Tx>,
   tx: Tx,
-  { events, invalid, place }: Acceptance<E>,
+  { events, invalid, place, ownIds }: Acceptance<E>,
   { handlerRun, handleNew }: { handlerRun: HandlerRun<E>; handleNew: HandleNew<E> },
 ): Promise<Accepted> {
   const { consumerName, killSwitch, crashPoint } = deps;
   if (place !== undefined) await endChunk(tx, place);
-  const { fresh, duplicates, fromOtherTopic } = await takeIn(deps, tx, events, handlerRun);
+  const { fresh, duplicates, fromOtherTopic } = await takeIn(deps, tx, { events, ownIds }, handlerRun);
   // A poison record that comes again is no new failure: a topic that is read once more would trip the kill switch.
   let invalidKeys: readonly string[] = [];
   const outcomesOf = (failures: readonly Failure<E>[], succeeded: number): Outcomes => ({
     succeeded,
     failedKeys: [...invalidKeys, ...failures.map(({ delivery }) => delivery.orderingKey)],
   });
-  const assertSane = (failures: readonly Failure<E>[], succeeded: number) => {
-    if (killSwitch.trips(outcomesOf(failures, succeeded)))
+  const assertSane = (failures: readonly Failure<E>[], succeeded: number, undecided = 0) => {
+    if (killSwitch.trips({ ...outcomesOf(failures, succeeded), undecided }))
       throw tripped(failures.at(-1)?.thrown ?? invalid.at(-1)?.loggedReason);
   };
 
@@ -118,9 +120,9 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
 }
 
 async function takeIn<E, Tx extends ConsumerTransaction>(
-  { consumerName }: AcceptDeps<E, Tx>,
+  { consumerName, handleTimeoutMs }: AcceptDeps<E, Tx>,
   tx: Tx,
-  events: readonly DecodedEvent<E>[],
+  { events, ownIds }: Pick<Acceptance<E>, 'events' | 'ownIds'>,
   handlerRun: HandlerRun<E>,
 ): Promise<Pick<Accepted, 'duplicates' | 'fromOtherTopic'> & { fresh: Delivery<E>[] }> {
   if (events.length === 0) return { fresh: [], duplicates: [], fromOtherTopic: [] };
@@ -130,14 +132,15 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
     partition: record.partition,
     offset: record.offset,
   }));
-  const { isNew, backend } = await insertReceived(tx, consumerName, received);
-  handlerRun.useBackend(backend);
+  const { isNew, backend } = await insertReceived(tx, consumerName, received, handleTimeoutMs);
+  handlerRun.useBackend(backend, isNew);
   const fresh: Delivery<E>[] = [];
   const duplicates: string[] = [];
   const seen = new Set<string>();
   for (const event of events) {
     // A relay may have published an event twice in a row.
-    if (isNew.has(event.id) && !seen.has(event.id)) fresh.push({ ...event, attempt: 1 });
+    if ((isNew.has(event.id) || ownIds?.has(event.id)) && !seen.has(event.id))
+      fresh.push({ ...event, attempt: 1 });
     else duplicates.push(event.id);
     seen.add(event.id);
   }
@@ -197,6 +200,13 @@ function letterOf(consumerName: string, event: NewScheduledEvent, seq: string | 
 
 export function stopped(eventId: string, reason: string): ConsumerError {
   return new ConsumerError('CONSUMER_STOPPED', `routeError answered "stop" for event ${eventId}: ${reason}`);
+}
+
+/** The events of a transaction that a handler ended are stored as dead letters; then the consumer stands still. */
+export function endedByHandler(cause: unknown): ConsumerError {
+  const message =
+    'a handler ended the transaction that it was given; the events of that chunk are dead letters';
+  return new ConsumerError('CONSUMER_STOPPED', message, { cause });
 }
 
 export function tripped(lastFailure: unknown): ConsumerError {

@@ -14,9 +14,28 @@ export interface ChunkPlace {
 /**
  * Notes, in a transaction of its own, that a chunk is begun. Losing this note with the server's memory is allowed: what
  * it is for is the client's death, which the server survives.
- * @returns how often it was begun, this time included, without anybody having said how it ended
+ * @returns false, and notes nothing, if it was begun before without anybody having said how it ended
  */
-export async function beginChunk(tx: ConsumerTransaction, place: ChunkPlace): Promise<number> {
+export async function beginChunk(tx: ConsumerTransaction, place: ChunkPlace): Promise<boolean> {
+  const begun = await ask(
+    tx,
+    `WITH begun AS (
+       INSERT INTO consumer_chunk_starts AS c (worker_id, group_id, topic, "partition", first_offset, starts)
+       VALUES ($1, $2, $3, $4::int, $5::bigint, 1)
+       ON CONFLICT (worker_id, group_id, topic, "partition") DO UPDATE SET first_offset = excluded.first_offset, starts = 1
+         WHERE c.starts = 0 OR c.first_offset <> excluded.first_offset
+       RETURNING 1
+     ) ${answerOf(`SELECT (SELECT count(*) FROM begun) FROM set_config('synchronous_commit', 'off', true)`)}`,
+    valuesOf(place),
+  );
+  return begun === 1;
+}
+
+/**
+ * The same for a record that is done alone, which is begun however often it was begun before.
+ * @returns how often that was, this time included, without anybody having said how it ended
+ */
+export async function beginAlone(tx: ConsumerTransaction, place: ChunkPlace): Promise<number> {
   const starts = await ask(
     tx,
     `WITH begun AS (

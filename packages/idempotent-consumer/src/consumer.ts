@@ -13,11 +13,13 @@ import { type MemberStatus, memberStatus } from './member-status.ts';
 import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
-import { createRetryExecutor, type Settled } from './retry-executor.ts';
+import { createRetention } from './retention.ts';
+import { createRetryExecutor } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
-import { createSlots } from './slots.ts';
+import { createCompany, createSlots } from './slots.ts';
 import type { ChunkOutcome, RecordChunk } from './source.ts';
 import { reportStatus } from './status-loop.ts';
+import type { Settled } from './stored-try.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
@@ -66,14 +68,16 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   const killSwitch = createKillSwitch(settings.killSwitch);
   const progress = createProgress();
   const skips = createSkipReport(logger, { consumerName, topics: source.topics });
+  const retention =
+    settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
   const clashes = createClashReport(logger, consumerName);
   const stopping = new AbortController();
-  let control: Control = { paused: false, killSwitchOffUntilMs: 0 };
+  let control: Control | undefined; // nothing is done before it is known
   let stoppedBy: ConsumerError | undefined;
   let openedBy: { readonly since: Date; readonly error: ConsumerError } | undefined;
   let watching: Promise<unknown> | undefined;
 
-  const mayTry = () => !control.paused && !killSwitch.isOpen() && stoppedBy === undefined;
+  const mayTry = () => control?.paused === false && stoppedBy === undefined;
   const accepting = {
     ...settings,
     transaction,
@@ -84,6 +88,8 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     handleAll: handleAllBy(settings),
     reading: { decode, identity, orderingKey },
     onStandstill,
+    company: createCompany(),
+    progress,
   };
   const executor = createRetryExecutor(
     { ...accepting, mayTry, onSettled },
@@ -102,6 +108,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     acceptSeconds: metrics?.acceptSeconds,
     turn,
     onAccepted,
+    onProgress: (chunk) => progress.goOn(chunk.records),
     onSkipped: (records) => {
       count('skipped', records);
       skips.skipped(records);
@@ -110,7 +117,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   });
 
   async function onChunk(chunk: RecordChunk) {
-    const done = progress.begin(chunk.records);
+    const done = progress.begin(chunk.records, 'chunk');
     let outcome: ChunkOutcome = 'abandoned';
     try {
       outcome = await intake(chunk);
@@ -122,11 +129,12 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   /** Resolves when the chunk may be tried, or is no longer ours. */
   async function turn(chunk: RecordChunk): Promise<void> {
-    while ((control.paused || stoppedBy !== undefined) && !chunk.signal.aborted) {
-      progress.wait(chunk.records);
+    while (!mayTry() && !chunk.signal.aborted) {
+      progress.goOn(chunk.records);
       await sleep(turnPollMs, undefined, { signal: chunk.signal }).catch(() => undefined);
     }
     await killSwitch.turn(chunk.signal);
+    progress.goOn(chunk.records);
   }
 
   function onAccepted(accepted: Accepted): void {
@@ -168,7 +176,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
     if (state === 'DEAD') logger.warn(entry, 'dead letter');
     else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
-    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped, as routeError said');
+    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped');
   }
 
   function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {
@@ -223,7 +231,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
   const own = () => ({
     isHealthy: isHealthy(),
-    isPaused: control.paused,
+    isPaused: control?.paused === true,
     killSwitch: openedBy ?? null,
     stoppedBy: stoppedBy ?? null,
     counts: { ...counts },
@@ -239,12 +247,14 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
         metrics && reportStatus(metrics, status, { stop: stopping.signal }),
       ]);
       executor.start();
+      retention?.start();
       source.start({ onChunk, logger, count: (what) => count(what) });
     },
     async stop() {
       await source.stop();
       stopping.abort();
       await executor.stop();
+      await retention?.stop();
       await watching;
     },
     isHealthy,

@@ -46,6 +46,7 @@ export type { ConsumerDeps, ConsumerOptions } from './options.ts';
 export { insertProcessed, type ProcessOnceResult, processOnce } from './processed-events.ts';
 export type { ConsumedRecord, Decode, Decoded, HeaderValue, RecordHeaders } from './record.ts';
 export { discardDeadLetter, replayDeadLetter } from './replay.ts';
+export { deleteExpired, type RetentionDeps, type RetentionOptions, type RetentionPass } from './retention.ts';
 export type { Retry, Route, RoutedFailure, RouteError } from './routing.ts';
 export { type RunJobOptions, runDeadLetterJob } from './run-dead-letter-job.ts';
 export type { DeadLetterRefusal } from './schedule-letter.ts';
@@ -63,7 +64,6 @@ export {
   type KyselyDatabase,
   type KyselyTransaction,
   kyselyTransaction,
-  type PgClientOf,
   type PgPool,
   type PgPoolClient,
   type PgTransaction,

@@ -2,13 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { acceptAsDead, acceptChunk, type OnAccepted } from './accept.ts';
 import { type Acceptance, type AcceptDeps, isStandstill } from './accepting-transaction.ts';
 import { fullJitterMs } from './backoff.ts';
-import { beginChunk, type ChunkPlace, endChunk } from './chunk-starts.ts';
+import { beginAlone, beginChunk, type ChunkPlace, endChunk } from './chunk-starts.ts';
 import type { Count } from './counts.ts';
 import type { ConsumerError } from './errors.ts';
 import type { Histogram } from './metrics.ts';
 import { asError } from './reason.ts';
+import { createRecentIds } from './recent-ids.ts';
 import type { ConsumedRecord } from './record.ts';
-import type { Slots } from './slots.ts';
+import type { Company, Slots } from './slots.ts';
 import { type Reading, type SortedRecords, sortRecords } from './sort-records.ts';
 import type { ChunkOutcome, RecordChunk } from './source.ts';
 import type { ConsumerTransaction } from './transaction.ts';
@@ -19,11 +20,14 @@ export interface IntakeDeps<E, Tx extends ConsumerTransaction> extends AcceptDep
   readonly groupId: string;
   readonly reading: Reading<E>;
   readonly slots: Slots;
+  readonly company: Company;
   readonly count: Count;
   readonly acceptSeconds: Histogram | undefined;
   /** Resolves when a chunk may be tried: the consumer is not paused, and the kill switch gives a turn. */
   readonly turn: (chunk: RecordChunk) => Promise<void>;
   readonly onAccepted: OnAccepted;
+  /** Something of a chunk was accepted. */
+  readonly onProgress: (chunk: RecordChunk) => void;
   readonly onSkipped: (count: number) => void;
   /** The kill switch tripped, or `routeError` answered "stop". */
   readonly onStandstill: (error: ConsumerError) => void;
@@ -33,6 +37,8 @@ export interface IntakeDeps<E, Tx extends ConsumerTransaction> extends AcceptDep
 
 /** From this try of a chunk on somebody should look: with the default backoff about 20 s have gone by. */
 const loudFrom = 10;
+/** Enough for what is delivered twice in a row, as by a relay that died or a source that was built anew; about 1 MB. */
+const recentIdsMax = 5_000;
 
 type Records = RecordChunk['records'];
 
@@ -43,30 +49,56 @@ type Records = RecordChunk['records'];
 export function createIntake<E, Tx extends ConsumerTransaction>(
   deps: IntakeDeps<E, Tx>,
 ): (chunk: RecordChunk) => Promise<ChunkOutcome> {
-  const { consumerName, groupId, transaction, logger, count, crashPoint } = deps;
+  const { consumerName, groupId, transaction, logger, count, company, crashPoint } = deps;
   const untimed = { signal: new AbortController().signal };
+  const recent = createRecentIds(recentIdsMax);
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
-    const sorted = await sortRecords(chunk.records, deps.reading);
+    const all = await read(chunk, chunk.records);
+    if (all === undefined) return 'abandoned';
+    const sorted = { ...all, events: recent.without(all.events) };
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
     if (isHandled && !(await takeOver(chunk, sorted))) return 'abandoned';
+    recent.committed(sorted.events);
     deps.onSkipped(sorted.skipped);
+    count('duplicates', all.events.length - sorted.events.length);
     if (isHandled) crashPoint('consumer.offsets.before-commit');
     await chunk.commitOffsets();
     if (isHandled) crashPoint('consumer.offsets.after-commit');
     return 'accepted';
   }
 
+  /** Tries for ever, unless the chunk is no longer ours: what `decode` needs may not be there for the moment. */
+  async function read(
+    chunk: RecordChunk,
+    records: readonly ConsumedRecord[],
+  ): Promise<SortedRecords<E> | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await sortRecords(records, deps.reading);
+      } catch (error) {
+        count('retries');
+        await waitAfter(error, attempt, chunk);
+        if (chunk.signal.aborted) return undefined;
+      }
+    }
+  }
+
   async function takeOver(chunk: RecordChunk, sorted: SortedRecords<E>): Promise<boolean> {
     const place = placeOf(chunk.records[0]);
-    const starts = await untilDone(chunk, () => transaction((tx) => beginChunk(tx, place), untimed));
-    if (starts === undefined) return false;
-    if (starts === 1 || chunk.records.length === 1) {
-      return acceptOrEnd(chunk, { ...sorted, place }, starts);
-    }
+    let isBegun = false;
+    const outcome = await untilDone(chunk, place, company.beside, async () => {
+      isBegun ||= await transaction((tx) => beginChunk(tx, place), untimed);
+      if (!isBegun) return 'suspect';
+      crashPoint('consumer.accept.begun');
+      await timed(() => acceptChunk(deps, { ...sorted, place }, acceptedOf(chunk)));
+      crashPoint('consumer.accept.after-commit');
+      return 'accepted';
+    });
+    if (outcome !== 'suspect') return outcome === 'accepted';
     logger.warn(
-      { ...entryOf(chunk), starts },
-      'a process died in this chunk; its events are done one at a time',
+      entryOf(chunk),
+      'a process died in this chunk; its events are done one at a time, with nothing beside',
     );
     return singly(chunk);
   }
@@ -74,55 +106,78 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
   /** Each record is begun, counted and committed on its own, so that the one that ends its process is found. */
   async function singly(chunk: RecordChunk): Promise<boolean> {
     for (const record of chunk.records) {
-      const place = placeOf(record);
-      const sorted = await sortRecords([record], deps.reading);
-      const starts = await untilDone(chunk, () => transaction((tx) => beginChunk(tx, place), untimed));
-      if (starts === undefined) return false;
-      if (!(await acceptOrEnd(chunk, { ...sorted, place }, starts))) return false;
+      const sorted = await read(chunk, [record]);
+      if (sorted === undefined) return false;
+      const isHandled = sorted.events.length + sorted.invalid.length > 0;
+      if (isHandled && !(await takeOverAlone(chunk, { ...sorted, place: placeOf(record) }))) return false;
       await chunk.commitOffsets(record.offset);
     }
     return true;
   }
 
-  /** When a chunk is given up, its process is there to say so: that is no start without an end. */
-  async function acceptOrEnd(
+  async function takeOverAlone(
     chunk: RecordChunk,
     acceptance: Acceptance<E> & { readonly place: ChunkPlace },
-    starts: number,
   ): Promise<boolean> {
-    const { events, invalid, place } = acceptance;
-    const isDone = await untilDone(chunk, async () => {
-      const begunMs = performance.now();
-      if (starts > deps.startsMax) await acceptAsDead(deps, acceptance, starts, deps.onAccepted);
-      else await acceptChunk(deps, acceptance, deps.onAccepted);
-      if (events.length + invalid.length === 0) return true;
-      deps.acceptSeconds?.observe((performance.now() - begunMs) / 1000);
+    const { place } = acceptance;
+    let starts = 0;
+    const outcome = await untilDone(chunk, place, company.alone, async () => {
+      if (starts === 0) starts = await transaction((tx) => beginAlone(tx, place), untimed);
+      if (starts > deps.startsMax) await acceptAsDead(deps, acceptance, starts, acceptedOf(chunk));
+      else await timed(() => acceptChunk(deps, acceptance, acceptedOf(chunk)));
       crashPoint('consumer.accept.after-commit');
-      return true;
+      return 'accepted';
     });
-    if (isDone) return true;
-    await transaction((tx) => endChunk(tx, place), untimed).catch((error) => {
-      logger.warn(
-        { ...entryOf(chunk), err: asError(error) },
-        'the end of an abandoned chunk could not be noted',
-      );
-    });
-    return false;
+    return outcome !== undefined;
   }
 
-  /** Tries for ever, unless the chunk is no longer ours to wait for; holds a slot only while it tries. */
-  async function untilDone<R>(chunk: RecordChunk, work: () => Promise<R>): Promise<R | undefined> {
+  async function timed(work: () => Promise<void>): Promise<void> {
+    const begunMs = performance.now();
+    await work();
+    deps.acceptSeconds?.observe((performance.now() - begunMs) / 1000);
+  }
+
+  const acceptedOf =
+    (chunk: RecordChunk): OnAccepted =>
+    (accepted) => {
+      deps.onProgress(chunk);
+      deps.onAccepted(accepted);
+    };
+
+  /**
+   * Tries for ever, unless the chunk is no longer ours to wait for; holds a slot only while it tries. A chunk that is
+   * given up has ended in a way that its process knows of: that is no start without an end.
+   */
+  async function untilDone<R>(
+    chunk: RecordChunk,
+    place: ChunkPlace,
+    inCompany: Company['beside'],
+    work: () => Promise<R>,
+  ): Promise<R | undefined> {
     for (let attempt = 1; ; attempt++) {
       await deps.turn(chunk);
-      if (chunk.signal.aborted) return undefined;
+      if (chunk.signal.aborted) {
+        deps.killSwitch.giveBackTurn();
+        if (attempt > 1) await end(chunk, place);
+        return undefined;
+      }
       try {
-        return await deps.slots.run(work);
+        return await deps.slots.run(() => inCompany(work));
       } catch (error) {
         count('retries');
         if (isStandstill(error)) deps.onStandstill(error);
         else await waitAfter(error, attempt, chunk);
       }
     }
+  }
+
+  async function end(chunk: RecordChunk, place: ChunkPlace): Promise<void> {
+    await transaction((tx) => endChunk(tx, place), untimed).catch((error) => {
+      logger.warn(
+        { ...entryOf(chunk), err: asError(error) },
+        'the end of an abandoned chunk could not be noted',
+      );
+    });
   }
 
   async function waitAfter(error: unknown, attempt: number, chunk: RecordChunk): Promise<void> {

@@ -9,6 +9,7 @@ import { type KafkajsSourceOptions, settingsOf } from './kafkajs/options.ts';
 import { createPositions } from './kafkajs/positions.ts';
 import { createSession, type Session } from './kafkajs/session.ts';
 import { createStanding } from './kafkajs/standing.ts';
+import { topicRetentionMs } from './kafkajs/topic-retention.ts';
 import type { RecordSink, RecordSource } from './source.ts';
 
 export type { KafkajsSourceOptions } from './kafkajs/options.ts';
@@ -74,5 +75,6 @@ export function kafkajsSource(deps: { readonly kafka: Kafka }, options: KafkajsS
     },
     isHealthy: () => !stopping.signal.aborted && session?.isAlive() === true,
     positions: async () => positions.of(session?.assigned() ?? new Map()),
+    topicRetentionMs: () => topicRetentionMs(deps.kafka, topics),
   };
 }

@@ -6,6 +6,7 @@ import { type KillSwitchOptions, killSwitchDefaults } from './kill-switch.ts';
 import type { Logger } from './logger.ts';
 import type { ConsumerMetrics } from './metrics.ts';
 import type { ConsumedRecord, Decode } from './record.ts';
+import { type RetentionOptions, retentionSettings } from './retention.ts';
 import { type Retry, type RouteError, retryDefaults } from './routing.ts';
 import type { OnDeadLetter } from './scheduled-events.ts';
 import { type EventIdentity, eventIdProblem } from './sort-records.ts';
@@ -59,7 +60,7 @@ export interface ConsumerOptions<E, Tx extends ConsumerTransaction> {
   readonly retriesInParallelMax?: number;
   /** How often stored events that are due are looked for, and whether the consumer is paused; 1 s. */
   readonly pollIntervalMs?: number;
-  /** Starts of one event without an end, each of which ended the process, until it is a dead letter; 10. */
+  /** Starts of one event without an end, each of which ended the process, until it is a dead letter; 10, at least 2. */
   readonly startsMax?: number;
   /** Bytes of a value that a dead letter keeps; 1 MiB. Its length and hash are kept always. */
   readonly deadLetterBytesMax?: number;
@@ -69,6 +70,8 @@ export interface ConsumerOptions<E, Tx extends ConsumerTransaction> {
   readonly acceptRetryMaxMs?: number;
   /** After this long without an accepted chunk, while one is in hand, the consumer is unhealthy; 90 s. */
   readonly stalledAfterMs?: number;
+  /** Deletes what is older than its horizons, while this consumer runs; nothing is deleted unless given. */
+  readonly retention?: RetentionOptions;
 }
 
 const numbers = {
@@ -95,6 +98,7 @@ export type ConsumerSettings<E, Tx extends ConsumerTransaction> = typeof numbers
   readonly routeError: RouteError<E> | undefined;
   readonly onDeadLetter: OnDeadLetter;
   readonly killSwitch: KillSwitchOptions;
+  readonly retention: Required<RetentionOptions> | undefined;
 };
 
 /** @throws ConsumerError `CONSUMER_OPTION_INVALID` */
@@ -113,6 +117,7 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
     killSwitch: { ...killSwitchDefaults, ...options.killSwitch },
     onDeadLetter: options.onDeadLetter ?? 'block-key',
     identity: options.identity,
+    retention: options.retention && retentionSettings(options.retention),
   };
   // A consumer name is the other half of the inbox's key.
   const problem = eventIdProblem(settings.consumerName);
@@ -126,6 +131,10 @@ export function settingsOf<E, Tx extends ConsumerTransaction>(
       'identity is needed with several topics: "topic" or "source" if two producers may use the same event id, "id" if none do',
     );
   assertPositive(settings, Object.keys(numbers));
+  if (settings.startsMax < 2)
+    throw invalid(
+      'startsMax is less than 2; the first start is that of a whole chunk, and may be the fault of others',
+    );
   assertPositive(settings.retry, Object.keys(retryDefaults), 'retry.');
   const { shareMin, ...counts } = settings.killSwitch;
   assertPositive(counts, Object.keys(counts), 'killSwitch.');

@@ -56,19 +56,23 @@ export interface ReceivedEvent {
 /** Where the rows were written: enough to end that very transaction over another connection. */
 export interface Backend {
   readonly pid: number;
-  /** The transaction's id as `pg_stat_activity` shows it. */
+  /** The transaction's id, with its epoch; decimal. */
   readonly xid: string;
 }
 
-/** {@link insertProcessed} with the place of each event, and the backend that did it. */
+/**
+ * {@link insertProcessed} with the place of each event, and the backend that did it; no later statement of the
+ * transaction runs much longer than `handleTimeoutMs`.
+ */
 export async function insertReceived(
   tx: ConsumerTransaction,
   consumerName: string,
   events: readonly ReceivedEvent[],
+  handleTimeoutMs: number,
 ): Promise<{ readonly isNew: ReadonlySet<string>; readonly backend: Backend }> {
   const ids = events.map(({ eventId }) => eventId);
   assertStorable(ids, inboxIdLengthMax);
-  const answer = await insert(tx, consumerName, events);
+  const answer = await insert(tx, consumerName, events, handleTimeoutMs);
   return { isNew: idsOf(answer.ids, ids), backend: backendOf(answer) };
 }
 
@@ -81,8 +85,9 @@ export async function takenFromOtherTopic(
   if (events.length === 0) return [];
   const rows = await askRows<{ id: string }>(
     tx,
+    // Not a join, which PostgreSQL may make by reading the whole inbox: each id is looked up by the primary key.
     asAnswer(`SELECT e.event_id AS id FROM unnest($2::text[], $3::text[]) AS e (event_id, topic)
-      JOIN processed_events p ON p.event_id = e.event_id AND p.worker_id = $1 WHERE p.topic <> e.topic`),
+      WHERE e.topic <> (SELECT p.topic FROM processed_events p WHERE p.event_id = e.event_id AND p.worker_id = $1)`),
     [consumerName, events.map((event) => event.eventId), events.map((event) => event.topic)],
   );
   return rows.map(({ id }) => id);
@@ -104,9 +109,10 @@ async function insert(
   tx: ConsumerTransaction,
   consumerName: string,
   events: readonly ReceivedEvent[],
+  handleTimeoutMs?: number,
 ): Promise<InsertAnswer> {
-  const insertOnce = async () =>
-    (await ask(tx, insertSql, insertValues(consumerName, events))) as InsertAnswer;
+  const sql = insertSql(handleTimeoutMs);
+  const insertOnce = async () => (await ask(tx, sql, insertValues(consumerName, events))) as InsertAnswer;
   const first = await insertOnce();
   if (first?.inTransaction === true) return first;
   await run(tx, `SELECT set_config('idempotent_consumer.in_transaction', '1', true)`);
@@ -115,8 +121,19 @@ async function insert(
   throw notInTransaction('this is none, or it is over');
 }
 
-/** Two columns for `json_build_object`: pid and transaction id of the connection. */
-export const backendSql = `'pid', pg_backend_pid(), 'xid', (pg_current_xact_id()::text::bigint % 4294967296)::text`;
+/**
+ * Columns for `json_build_object`: pid and transaction id of the connection; and a limit for the transaction's further
+ * statements, unless there is a lower one. It ends a statement that hangs where no connection is free to end it from.
+ */
+export function backendSql(handleTimeoutMs: number): string {
+  const limitMs = Math.min(handleTimeoutMs + statementGraceMs, 2 ** 31 - 1);
+  return `'pid', pg_backend_pid(), 'xid', pg_current_xact_id()::text, 'limit', CASE
+    WHEN extract(epoch FROM current_setting('statement_timeout')::interval) * 1000 BETWEEN 1 AND ${limitMs} THEN NULL
+    ELSE set_config('statement_timeout', '${limitMs}', true) END`;
+}
+
+/** The handler's own time-out comes first. */
+const statementGraceMs = 1_000;
 
 export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | undefined): Backend {
   const { pid, xid } = answer ?? {};
@@ -125,7 +142,7 @@ export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | unde
 }
 
 /** In key order, so that two transactions with the same events wait for each other instead of deadlocking. */
-const insertSql = `
+const insertSql = (handleTimeoutMs: number | undefined): string => `
     WITH here AS MATERIALIZED (
       SELECT pg_current_xact_id_if_assigned() IS NOT NULL
         OR coalesce(current_setting('idempotent_consumer.in_transaction', true), '') = '1' AS in_transaction
@@ -138,7 +155,7 @@ const insertSql = `
       ON CONFLICT (event_id, worker_id) DO NOTHING
       RETURNING event_id
     ) ${answerOf(`SELECT json_build_object('ids', (SELECT coalesce(json_agg(event_id), '[]') FROM inserted),
-        'inTransaction', (SELECT in_transaction FROM here), ${backendSql})`)}`;
+        'inTransaction', (SELECT in_transaction FROM here)${handleTimeoutMs === undefined ? '' : `, ${backendSql(handleTimeoutMs)}`})`)}`;
 
 const insertValues = (consumerName: string, events: readonly ReceivedEvent[]): unknown[] => [
   consumerName,

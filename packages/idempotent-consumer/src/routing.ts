@@ -52,6 +52,18 @@ export class EndsItsProcess extends Error {
   }
 }
 
+/**
+ * What is said of an event whose handler committed or rolled back the transaction that it was given: what it did before
+ * or after that may stand, and nobody knows. It becomes a dead letter.
+ */
+export class EndedItsTransaction extends Error {
+  constructor(cause: unknown) {
+    const threw = cause === undefined ? '' : `; it threw ${reasonOf(cause)}`;
+    super(`its handler ended the transaction that it was given; what it did may stand${threw}`, { cause });
+    this.name = 'EndedItsTransaction';
+  }
+}
+
 /** How {@link verdictOn} decides. */
 export interface Routing<E> {
   readonly retry: Retry;
@@ -71,7 +83,8 @@ export function verdictOn<E>(
   thrown: unknown,
 ): Verdict {
   let reason = reasonOf(thrown);
-  if (isA(thrown, EndsItsProcess)) return { state: 'DEAD', delayMs: 0, reason };
+  if (isA(thrown, EndsItsProcess) || isA(thrown, EndedItsTransaction))
+    return { state: 'DEAD', delayMs: 0, reason };
   let route: Route = 'retry';
   try {
     route = checked(routeError?.({ error: thrown, event, eventId: id, record, attempt }));

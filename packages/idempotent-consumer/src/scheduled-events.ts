@@ -98,15 +98,21 @@ export async function storeScheduled(
 /**
  * Claims the heads of keys that are due, at most `countMax`, for `leaseMs`. The head of a key is computed from the rows
  * each time (its first unfinished one) and never handed over when another is done: a row that is stored behind a head
- * which finishes meanwhile would wait for ever. Looks at each unfinished key once, however many events wait in it.
+ * which finishes meanwhile would wait for ever. Looks at each unfinished key once, however many events wait in it. At
+ * most `suspectsMax` of them were begun before without anybody having said how it ended.
  */
 export async function claimHeads(
   tx: ConsumerTransaction,
   consumerName: string,
-  options: { readonly countMax: number; readonly leaseMs: number; readonly onDeadLetter: OnDeadLetter },
+  options: {
+    readonly countMax: number;
+    readonly suspectsMax: number;
+    readonly leaseMs: number;
+    readonly onDeadLetter: OnDeadLetter;
+  },
 ): Promise<ClaimedEvent[]> {
   const of = `s.worker_id = $1 AND s.${unfinishedSql(options.onDeadLetter)}`;
-  const columns = 's.seq, s.ordering_key, s.state, s.next_at, s.lease_until';
+  const columns = 's.seq, s.ordering_key, s.state, s.next_at, s.lease_until, s.starts';
   const rows = await askRows<ClaimedRow>(
     tx,
     `WITH RECURSIVE heads AS (
@@ -116,8 +122,11 @@ export async function claimHeads(
          SELECT ${columns} FROM scheduled_events s WHERE ${of} AND s.ordering_key > h.ordering_key
          ORDER BY s.ordering_key, s.seq LIMIT 1) n
      ), due AS (
-       SELECT seq FROM heads
-       WHERE state = 'DUE' AND next_at <= clock_timestamp() AND coalesce(lease_until, '-infinity') < clock_timestamp()
+       SELECT seq FROM (
+         SELECT seq, next_at, starts, row_number() OVER (PARTITION BY starts > 0 ORDER BY next_at) AS nth FROM heads
+         WHERE state = 'DUE' AND next_at <= clock_timestamp()
+           AND coalesce(lease_until, '-infinity') < clock_timestamp()) AS ready
+       WHERE starts = 0 OR nth <= $4
        ORDER BY next_at LIMIT $2
      ), mine AS (
        SELECT s.seq FROM scheduled_events s JOIN due USING (seq)
@@ -129,21 +138,22 @@ export async function claimHeads(
        FROM mine WHERE s.seq = mine.seq
        RETURNING s.*
      ) ${asAnswer(claimedColumns)}`,
-    [consumerName, options.countMax, options.leaseMs],
+    [consumerName, options.countMax, options.leaseMs, options.suspectsMax],
   );
   return rows.map(claimedOf);
 }
 
-/** Locks a claimed event, if the claim still stands; and tells the backend, to end the transaction by. */
+/** Locks a claimed event, if the claim still stands; and tells the backend, as `insertReceived` does. */
 export async function lockClaimed(
   tx: ConsumerTransaction,
   { seq, claims }: ClaimedEvent,
+  handleTimeoutMs: number,
 ): Promise<{ readonly isMine: boolean; readonly backend: Backend }> {
   const answer = (await ask(
     tx,
     `WITH mine AS (
        SELECT seq FROM scheduled_events WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE' FOR UPDATE
-     ) ${answerOf(`SELECT json_build_object('isMine', EXISTS (SELECT FROM mine), ${backendSql})`)}`,
+     ) ${answerOf(`SELECT json_build_object('isMine', EXISTS (SELECT FROM mine), ${backendSql(handleTimeoutMs)})`)}`,
     [seq, claims],
   )) as { isMine?: unknown; pid?: unknown; xid?: unknown } | null;
   return { isMine: answer?.isMine === true, backend: backendOf(answer) };

@@ -30,3 +30,43 @@ export function createSlots(count: number): Slots {
     },
   };
 }
+
+/** Pieces of work that may run beside each other, and such as must run alone, because they may end their process. */
+export interface Company {
+  /** Waits while something runs alone, or waits to. @throws what `work` throws */
+  beside<T>(work: () => Promise<T>): Promise<T>;
+  /** Waits until nothing else runs. @throws what `work` throws */
+  alone<T>(work: () => Promise<T>): Promise<T>;
+}
+
+export function createCompany(): Company {
+  const waiting: { readonly isAlone: boolean; readonly start: () => void }[] = [];
+  let running = 0;
+  let isSomebodyAlone = false;
+
+  function startNext(): void {
+    for (let [next] = waiting; next !== undefined; [next] = waiting) {
+      if (isSomebodyAlone || (next.isAlone && running > 0)) return;
+      waiting.shift();
+      running++;
+      isSomebodyAlone = next.isAlone;
+      next.start();
+    }
+  }
+
+  async function run<T>(isAlone: boolean, work: () => Promise<T>): Promise<T> {
+    await new Promise<void>((start) => {
+      waiting.push({ isAlone, start });
+      startNext();
+    });
+    try {
+      return await work();
+    } finally {
+      running--;
+      isSomebodyAlone = false;
+      startNext();
+    }
+  }
+
+  return { beside: (work) => run(false, work), alone: (work) => run(true, work) };
+}

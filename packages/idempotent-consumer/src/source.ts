@@ -67,4 +67,9 @@ export interface RecordSource {
   isHealthy(): boolean;
   /** Positions of the partitions that this member has; none while it has none. Asks the broker. */
   positions(): Promise<readonly PartitionPosition[]>;
+  /**
+   * For how long the topics keep their records, the longest of them; Infinity where one keeps them for ever. Where a
+   * source cannot tell, it leaves this out. Asks the broker.
+   */
+  topicRetentionMs?(): Promise<number>;
 }

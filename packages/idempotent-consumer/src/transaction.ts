@@ -1,5 +1,6 @@
 import { ConsumerError } from './errors.ts';
 import type { RawQuery } from './raw-query.ts';
+import { asError } from './reason.ts';
 
 /**
  * A Kysely `Transaction`, whatever its database type. A `Kysely` instance is not one: its `isTransaction` is a plain
@@ -28,24 +29,49 @@ export type ConsumerTransaction = KyselyTransaction | PgTransaction;
  *
  * `signal` is aborted when a handler has run for too long. The transaction must then not be committed, and its
  * connection must not be used again: see {@link pgTransaction}. With a function that does not look at the signal the
- * consumer ends the transaction's backend over another connection.
+ * consumer terminates the transaction's backend. Listen to the `error` events of your pool and of its clients: pg ends a
+ * process that nobody listens in when a connection breaks.
  */
 export type RunTransaction<Tx extends ConsumerTransaction> = <R>(
   work: (tx: Tx) => Promise<R>,
   options: { readonly signal: AbortSignal },
 ) => Promise<R>;
 
-/** The part of pg's `Pool` that {@link pgTransaction} uses. */
-export interface PgPool {
-  connect(): Promise<PgPoolClient>;
+/**
+ * Runs `work` by `transaction`, and throws what `work` threw as it was. A transaction function may wrap it, or throw in
+ * its place how ROLLBACK failed on a connection that is dead.
+ */
+export async function runIn<Tx extends ConsumerTransaction, R>(
+  transaction: RunTransaction<Tx>,
+  work: (tx: Tx) => Promise<R>,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<R> {
+  let thrown: readonly unknown[] = [];
+  try {
+    return await transaction(
+      async (tx) => {
+        thrown = [];
+        try {
+          return await work(tx);
+        } catch (error) {
+          thrown = [error];
+          // Kysely rolls nothing back when it fails at reading what was thrown.
+          throw asError(error);
+        }
+      },
+      { signal },
+    );
+  } catch (error) {
+    throw thrown.length === 0 ? error : thrown[0];
+  }
 }
 
-/** What a pool gives out; pg declares `connect` a second time, for callbacks. */
-export type PgClientOf<Pool extends PgPool> = Pool extends {
-  connect: { (): Promise<infer Client extends PgPoolClient>; (callback: never): void };
+/** The part of pg's `Pool` that {@link pgTransaction} uses. */
+export interface PgPool<Client extends PgPoolClient> {
+  connect(): Promise<Client>;
+  /** Not used. TypeScript infers the client's type from pg's `Pool` only if both of its forms are here. */
+  connect(callback: (...results: never[]) => void): void;
 }
-  ? Client
-  : PgPoolClient;
 
 /** The part of pg's `PoolClient` that {@link pgTransaction} uses. */
 export interface PgPoolClient extends PgTransaction {
@@ -56,9 +82,9 @@ export interface PgPoolClient extends PgTransaction {
  * Transactions on a plain pg pool, READ COMMITTED, for the `transaction` of a consumer. A connection whose work was
  * aborted, or that did not answer to ROLLBACK, is closed and leaves the pool.
  */
-export function pgTransaction<Pool extends PgPool>(pool: Pool): RunTransaction<PgClientOf<Pool>> {
+export function pgTransaction<Client extends PgPoolClient>(pool: PgPool<Client>): RunTransaction<Client> {
   return async (work, { signal }) => {
-    const client = (await pool.connect()) as PgClientOf<Pool>;
+    const client = await pool.connect();
     let isReleased = false;
     const release = (destroy: boolean) => {
       if (!isReleased) client.release(destroy);

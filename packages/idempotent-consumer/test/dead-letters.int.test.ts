@@ -133,14 +133,6 @@ describe('Test 6: Dead letters', () => {
       reason: '(23503)',
       fail: (tx) => sql`INSERT INTO children VALUES ('nobody')`.execute(tx),
     },
-    {
-      what: 'a handler that ends the transaction',
-      reason: 'ended it',
-      fail: async (tx) => {
-        await sql`ROLLBACK`.execute(tx);
-        throw new Error('ended it');
-      },
-    },
   ];
 
   it.each(failures)(

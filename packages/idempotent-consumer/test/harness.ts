@@ -40,9 +40,12 @@ export interface TestDb {
   deadLetters(consumerName: string): Promise<Record<string, unknown>[]>;
 }
 
-/** Opens a database; `connectionsMax` connections for the code under test, and `pool` beside them for looking. */
-export function openDb(url: string): TestDb & { close(): Promise<void> } {
-  const options = { connectionString: url, application_name: 'consumer-under-test', max: 8 };
+/** Opens a database: connections for the code under test in `used`, and `pool` beside them for looking. */
+export function openDb(
+  url: string,
+  { applicationName = 'consumer-under-test', max = 8 } = {},
+): TestDb & { readonly used: pg.Pool; close(): Promise<void> } {
+  const options = { connectionString: url, application_name: applicationName, max };
   const used = new pg.Pool(options);
   const pool = new pg.Pool({ connectionString: url, max: 2 });
   // A test terminates backends: pg tells of it by events too, of the pool or of a connection in use.
@@ -56,6 +59,7 @@ export function openDb(url: string): TestDb & { close(): Promise<void> } {
   return {
     url,
     pool,
+    used,
     transaction: (work) => db.transaction().execute(work),
     db,
     scheduled: (name) => rows('SELECT * FROM scheduled_events WHERE worker_id = $1 ORDER BY seq', name),

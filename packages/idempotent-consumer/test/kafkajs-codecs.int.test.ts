@@ -133,9 +133,10 @@ describe('compressed batches', () => {
       const child = fork(new URL('./kafkajs-memory.ts', import.meta.url), [JSON.stringify(options)]);
       const [{ peakMib, counted }] = await once(child, 'message');
       await once(child, 'exit');
-      expect(counted).toEqual(['unreadableBatches']);
+      expect(counted).toContain('unreadableBatches');
       expect(peakMib).toBeLessThanOrEqual(768);
       expect(peakMib).toBeGreaterThan(0);
     },
+    180_000, // compressing it takes long on a busy machine
   );
 });

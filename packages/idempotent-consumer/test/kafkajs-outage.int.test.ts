@@ -40,7 +40,7 @@ describe('a kafkajs source whose broker is killed', () => {
     await expect.poll(() => going.counted, { timeout: 30_000 }).toContain('sourceRestarts');
     await server.start();
     await put(topic, 2);
-    await expect.poll(() => going.places(), { timeout: 40_000 }).toContain('0:4');
+    await expect.poll(() => going.places(), { timeout: 60_000 }).toContain('0:4');
     await expect.poll(() => going.source.isHealthy(), soon).toBe(true);
     await expect
       .poll(() => going.source.positions(), soon)

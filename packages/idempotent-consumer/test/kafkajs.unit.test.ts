@@ -25,10 +25,13 @@ function stubConsumer(config: ConsumerConfig, onConnect: () => void) {
   const listeners = new Map<string, ((event: unknown) => void)[]>();
   const running = Promise.withResolvers<{ eachBatch(payload: EachBatchPayload): Promise<void> }>();
   let disconnects = 0;
+  const coordinator = {
+    joinGroup: async (_: { memberId: string }) => ({ memberId: 'm', generationId: 1 }),
+  };
   const broker = {
     answer: Promise.resolve<Answer>({ responses: [] }),
     fetch: (_: unknown) => broker.answer,
-    joinGroup: async (_: { memberId: string }) => ({ memberId: 'm', generationId: 1 }),
+    joinGroup: async (request: { memberId: string }) => coordinator.joinGroup(request),
     leaveGroup: async () => undefined,
   };
   const cluster = {
@@ -59,6 +62,7 @@ function stubConsumer(config: ConsumerConfig, onConnect: () => void) {
     emit,
     disconnects: () => disconnects,
     broker,
+    coordinator,
     join: async () => {
       await (await cluster.findBroker()).joinGroup({ memberId: '' });
       emit('join', { memberAssignment: { t: [3] } });
@@ -264,6 +268,19 @@ describe('a consumer of kafkajs', () => {
     await source.stop();
     expect(built[1]?.disconnects()).toBe(1);
     expect(built).toHaveLength(2);
+  });
+
+  it('whose coordinator is still loading asks again', async () => {
+    const { consumer, warnings } = await startSource(accept);
+    const { joinGroup } = consumer.coordinator;
+    let tries = 0;
+    consumer.coordinator.joinGroup = async (request) => {
+      if (++tries < 3) throw Object.assign(new Error('loading'), { type: 'GROUP_LOAD_IN_PROGRESS' });
+      return joinGroup(request);
+    };
+    await consumer.join();
+    expect(tries).toBe(3);
+    expect(warnings).toEqual([]);
   });
 
   it('that only sends heartbeats is unhealthy, and built anew', async () => {

@@ -30,13 +30,16 @@ describe('accept, then resolve', () => {
     const topic = await createTestTopic('behind');
     const name = uniqueName('behind');
     await produce(topic, [countRecord('b1', name), countRecord('b2', name)]);
-    let isHealed = false;
+    let [hasBegun, isHealed] = [false, false];
     const { consumer, logger, groupId, consumerName } = await startConsumer({
       topic,
       deps: {
         transaction: async (work) => {
-          if (!isHealed) throw serverIsStarting();
+          if (!isHealed && hasBegun) throw serverIsStarting();
           return db().transaction(work);
+        },
+        crashPoint: (point) => {
+          hasBegun ||= point === 'consumer.accept.begun';
         },
       },
     });

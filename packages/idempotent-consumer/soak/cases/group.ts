@@ -109,6 +109,6 @@ const serverCases = (client: Client): readonly SoakCase[] => [
   },
 ];
 
-export const groups: readonly SoakCase[] = (['kafkajs', 'platformatic', 'platformatic-consumer'] as const).flatMap(
-  (client) => [...groupCases(client), ...serverCases(client)],
-);
+export const groups: readonly SoakCase[] = (
+  ['kafkajs', 'platformatic', 'platformatic-consumer'] as const
+).flatMap((client) => [...groupCases(client), ...serverCases(client)]);

@@ -55,6 +55,6 @@ async function longestGapMs({ pool }: World, from: Date): Promise<number> {
   return rows[0].gap ?? 0;
 }
 
-export const rollingRestarts: readonly SoakCase[] = (['kafkajs', 'platformatic', 'platformatic-consumer'] as const).map(
-  rollingRestart,
-);
+export const rollingRestarts: readonly SoakCase[] = (
+  ['kafkajs', 'platformatic', 'platformatic-consumer'] as const
+).map(rollingRestart);

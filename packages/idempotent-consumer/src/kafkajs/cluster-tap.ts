@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs, { type Cluster, type Kafka, type PartitionAssigner } from 'kafkajs';
 
 /** The parts of kafkajs 2.2.4's internals that are listened to. They belong to one consumer and to nobody else. */
@@ -124,15 +125,27 @@ function tap(cluster: TappedCluster, hooks: ClusterHooks): OriginalCluster {
   return original;
 }
 
+/** A coordinator that has just begun to be one is soon ready; kafkajs gives up. */
+const isLoading = (error: unknown) => (error as { type?: string }).type === 'GROUP_LOAD_IN_PROGRESS';
+const loadingAttemptsMax = 10;
+const loadingPauseMs = 300;
+
 function tapBroker(broker: TappedBroker, hooks: ClusterHooks): void {
   const fetch = broker.fetch.bind(broker);
   broker.fetch = (request) => hooks.fetch(request, fetch);
   const joinGroup = broker.joinGroup.bind(broker);
   broker.joinGroup = async (request) => {
-    await hooks.beforeJoin(request.memberId ?? '');
-    const answer = await joinGroup(request);
-    hooks.onJoined(answer);
-    return answer;
+    for (let attempt = 1; ; attempt++) {
+      await hooks.beforeJoin(request.memberId ?? '');
+      try {
+        const answer = await joinGroup(request);
+        hooks.onJoined(answer);
+        return answer;
+      } catch (error) {
+        if (!isLoading(error) || attempt === loadingAttemptsMax) throw error;
+        await sleep(loadingPauseMs);
+      }
+    }
   };
   const leaveGroup = broker.leaveGroup.bind(broker);
   broker.leaveGroup = async (request) => {

@@ -65,7 +65,7 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
   let round = 0;
   let lastSignMs = performance.now();
   const ask = <T>(question: () => Promise<T>) => untilAnswered(question, place, deps.sink, signal);
-  const commit = inTurn((next: bigint) => deps.commit(next, () => !isLost && deps.isCurrent()));
+  const { commit, settled } = inTurn((next: bigint) => deps.commit(next, () => !isLost && deps.isCurrent()));
 
   async function run(): Promise<void> {
     await deps.before;
@@ -131,7 +131,7 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
       isLost = true;
       ending.abort();
     },
-    dealtWith: run(),
+    dealtWith: run().then(settled),
   };
 }
 
@@ -172,14 +172,18 @@ async function deliver(o: Delivery): Promise<boolean> {
   }
 }
 
-/** One after the other, so that no commit overtakes a later one. */
-function inTurn(commit: (offset: bigint) => Promise<boolean>): (offset: bigint) => Promise<boolean> {
+/**
+ * One after the other, so that no commit overtakes a later one. They are to be settled before the client is closed:
+ * what it commits meanwhile may be lost, and all of it would come again.
+ */
+function inTurn(commitAt: (offset: bigint) => Promise<boolean>) {
   let last: Promise<unknown> = Promise.resolve();
-  return (offset) => {
-    const committed = last.then(() => commit(offset));
+  const commit = (offset: bigint): Promise<boolean> => {
+    const committed = last.then(() => commitAt(offset));
     last = committed.catch(() => undefined);
     return committed;
   };
+  return { commit, settled: async (): Promise<void> => void (await last) };
 }
 
 /** Asks the broker until it answers; undefined when the lane ends before. */

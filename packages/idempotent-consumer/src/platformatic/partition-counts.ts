@@ -11,6 +11,7 @@ export function watchPartitionCounts(
   onChange: () => Promise<void>,
 ) {
   let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   let known: string | undefined;
   const counts = async (): Promise<string> => {
     const metadata = await consumer.metadata({ topics: [...topics], forceUpdate: true });
@@ -27,9 +28,13 @@ export function watchPartitionCounts(
     /** @throws when there is no such topic */
     async begin(): Promise<void> {
       known = await counts();
+      if (isOver) return;
       timer = setInterval(() => void look(), intervalMs);
       timer.unref();
     },
-    end: (): void => clearInterval(timer),
+    end(): void {
+      isOver = true;
+      clearInterval(timer);
+    },
   };
 }

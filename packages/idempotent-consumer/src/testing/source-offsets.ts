@@ -46,6 +46,31 @@ export const offsetTests: ContractTests = {
     });
   },
 
+  'leaves the group only when commits that are under way have ended': async ({ expect, vi }, broker) => {
+    const topic = await broker.createTopic(3);
+    const groupId = uniqueGroup();
+    await broker.produce(
+      topic,
+      upTo(3).flatMap((partition) => numbered(partition, 50)),
+    );
+    await withMembers(broker, async (startMember) => {
+      const answers: Promise<boolean>[] = [];
+      const options = { groupId, topics: [topic], chunkSizeMax: 1 };
+      const member = startMember(options, async ({ commitOffsets }) => {
+        answers.push(commitOffsets());
+        return 'accepted';
+      });
+      await vi.waitFor(() => expect(member.seen.length).toBeGreaterThan(10), soon);
+      await member.source.stop();
+      expect(await Promise.all(answers)).toEqual(answers.map(() => true));
+      for (const partition of upTo(3)) {
+        const delivered = member.offsets(partition).length;
+        const committed = await broker.committedOffset(groupId, topic, partition);
+        expect(committed).toBe(delivered === 0 ? null : String(delivered));
+      }
+    });
+  },
+
   'begins a new group at the first record, and a known one where it was': async ({ expect, vi }, broker) => {
     const topic = await broker.createTopic(1);
     const groupId = uniqueGroup();
