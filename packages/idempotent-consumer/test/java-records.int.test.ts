@@ -4,7 +4,9 @@ import { promisify } from 'node:util';
 import { installedKafka, kafkaCommand } from '@orders/dev-stack/own-servers';
 import { testStack } from '@orders/dev-stack/testing';
 import { describe, expect, it } from 'vitest';
-import type { ConsumedRecord } from '../src/index.ts';
+import type { ConsumedRecord, RecordSource } from '../src/index.ts';
+import { kafkajsSource } from '../src/kafkajs.ts';
+import { platformaticSource } from '../src/platformatic.ts';
 import { unpackHeaders } from '../src/stored-record.ts';
 import {
   committedOffset,
@@ -12,10 +14,12 @@ import {
   createTestTopic,
   decodeCount,
   soon,
+  testKafka,
   uniqueName,
   useConsumers,
   useDatabase,
 } from './harness.ts';
+import { createTestConsumer, sourceDefaults } from './platformatic-fixture.ts';
 
 /** The Java producer writes what kafkajs cannot: null header values, names that repeat, a null key and value. */
 async function produceByJava(topic: string): Promise<void> {
@@ -34,6 +38,22 @@ function hasJars(): boolean {
     return false;
   }
 }
+
+const sources = [
+  {
+    client: 'kafkajs',
+    open: (groupId: string, topic: string): RecordSource =>
+      kafkajsSource({ kafka: testKafka() }, { groupId, topics: [topic] }),
+  },
+  {
+    client: 'platformatic',
+    open: (groupId: string, topic: string): RecordSource =>
+      platformaticSource(
+        { createConsumer: createTestConsumer },
+        { ...sourceDefaults, groupId, topics: [topic] },
+      ),
+  },
+];
 
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
 const bytes = (text: string) => Buffer.from(text);
@@ -61,14 +81,17 @@ describe('records of a Java producer', () => {
   const db = useDatabase();
   const startConsumer = useConsumers(db);
 
-  it.skipIf(!hasJars())(
-    'with null, repeated, empty and strange headers are dead letters, byte for byte, and what follows is handled',
-    async () => {
+  it.skipIf(!hasJars()).each(sources)(
+    'with null, repeated, empty and strange headers are dead letters, byte for byte, and what follows is handled ($client)',
+    async ({ open }) => {
+      const groupId = uniqueName('group');
       const topic = await createTestTopic('java');
       const name = uniqueName('java');
       await produceByJava(topic);
-      const { consumer, groupId, consumerName } = await startConsumer({
+      const { consumer, consumerName } = await startConsumer({
         topic,
+        groupId,
+        deps: { source: open(groupId, topic) },
         decode: (record: ConsumedRecord) => {
           const decoded = decodeCount(record);
           return decoded.kind === 'skip' ? { kind: 'invalid', reason: 'no type' } : decoded;

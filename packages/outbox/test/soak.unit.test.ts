@@ -1,6 +1,6 @@
+import { createRandom } from '@orders/dev-stack/soak';
 import { describe, expect, it } from 'vitest';
 import { unexplainedDuplicates } from '../soak/adversary/duplicates.ts';
-import { createRandom } from '@orders/dev-stack/soak';
 import { bucketOf } from '../src/index.ts';
 
 describe('duplicates of an adversarial run', () => {

@@ -1,5 +1,6 @@
-// NestJS: a provider that runs a consumer for as long as the application runs. Needs `app.enableShutdownHooks()`.
-import type { BeforeApplicationShutdown, FactoryProvider, OnApplicationBootstrap } from '@nestjs/common';
+// NestJS: a provider that runs a consumer for as long as the application runs. Needs `app.enableShutdownHooks()`, and
+// imports its types from '@nestjs/common'.
+import type { BeforeApplicationShutdown, FactoryProvider, OnApplicationBootstrap } from './nestjs-common.ts';
 import pg from 'pg';
 import { type Consumer, createConsumer, pgTransaction, type RecordSource } from '../../src/index.ts';
 import { decodeCount } from '../counting.ts';

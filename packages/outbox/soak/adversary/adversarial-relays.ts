@@ -1,6 +1,6 @@
+import { createRandom } from '@orders/dev-stack/soak';
 import { createRelayFleet, type RelayFleet, type RelayProcessSettings } from '../relay-fleet.ts';
 import { type Fault, injectFaults } from './faults.ts';
-import { createRandom } from '@orders/dev-stack/soak';
 import type { RelaysUnderTest, RunContext } from './run.ts';
 
 export interface AdversarialOptions {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type RelayFleet, relayIdOf, signal } from '../relay-fleet.ts';
 import type { Random } from '@orders/dev-stack/soak';
+import { type RelayFleet, relayIdOf, signal } from '../relay-fleet.ts';
 
 /** What befalls a relay; in each case the others take over before it comes back. */
 const faults = ['kill', 'pause', 'pause-at-point', 'kill-at-point'] as const;

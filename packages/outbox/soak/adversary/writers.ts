@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createRandom, type Random } from '@orders/dev-stack/soak';
 import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import { createOutbox, type Outbox, type OutboxEvent } from '../../src/index.ts';
-import { createRandom, type Random } from '@orders/dev-stack/soak';
 
 /** How much the writers have done. */
 export interface WriterCounts {

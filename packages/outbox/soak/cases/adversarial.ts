@@ -1,6 +1,5 @@
-import { type Figures, outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
+import { type Figures, freshSeed, outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '@orders/dev-stack/soak';
 import { runHistory } from '../adversary/run.ts';
 import { wantedSeed } from '../config.ts';
 import { brokenPromises, figuresOf } from './judged.ts';

@@ -1,12 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
+import { freshSeed, outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import pg from 'pg';
 import type { PoolLike } from '../../src/index.ts';
 import { outboxNames } from '../../src/postgres.ts';
 import { createOutboxRows } from '../../src/relay/outbox-rows.ts';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '@orders/dev-stack/soak';
 import { type RunContext, runHistory } from '../adversary/run.ts';
 import { brokenPromises, figuresOf } from './judged.ts';
 

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startOwnPostgres } from '@orders/dev-stack/own-servers';
-import { outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
+import { freshSeed, outcomeOf, type SoakCase } from '@orders/dev-stack/soak';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '@orders/dev-stack/soak';
 import { type RunContext, runHistory } from '../adversary/run.ts';
 import { brokenPromises, figuresOf } from './judged.ts';
 

@@ -1,5 +1,6 @@
 import { type OwnServer, startOwnPostgres } from '@orders/dev-stack/own-servers';
 import {
+  freshSeed,
   outcomeOf,
   type SoakCase,
   type SoakContext,
@@ -8,7 +9,6 @@ import {
 } from '@orders/dev-stack/soak';
 import pg from 'pg';
 import { adversarialRelays } from '../adversary/adversarial-relays.ts';
-import { freshSeed } from '@orders/dev-stack/soak';
 import { runHistory } from '../adversary/run.ts';
 import { installed } from '../debian.ts';
 import { brokenPromises, figuresOf } from './judged.ts';

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { outcomeOf, type SoakCase, type SoakContext } from '@orders/dev-stack/soak';
+import {
+  createRandom,
+  freshSeed,
+  outcomeOf,
+  type Random,
+  type SoakCase,
+  type SoakContext,
+} from '@orders/dev-stack/soak';
 import pg from 'pg';
 import { createOutbox, createRelay, listDeadLetters, type Relay, redrive, skip } from '../../src/index.ts';
 import { checkHistory } from '../../src/testing/history.ts';
-import { createRandom, freshSeed, type Random } from '@orders/dev-stack/soak';
 import { wantedSeed } from '../config.ts';
 import { createRunDatabase } from '../database.ts';
 import { createBrokenBroker } from '../turmoil/broken-broker.ts';

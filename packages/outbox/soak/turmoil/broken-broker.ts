@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { OutboundRecord, Publisher, PublishResult } from '../../src/index.ts';
 import type { Random } from '@orders/dev-stack/soak';
+import type { OutboundRecord, Publisher, PublishResult } from '../../src/index.ts';
 
 /** Header of events that this broker never takes, until it is cured. */
 export const poison = { poison: 'yes' };

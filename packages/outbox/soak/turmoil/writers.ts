@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createRandom, type Random } from '@orders/dev-stack/soak';
 import type pg from 'pg';
 import type { Outbox } from '../../src/index.ts';
-import { createRandom, type Random } from '@orders/dev-stack/soak';
 import { poison } from './broken-broker.ts';
 
 const aggregateCount = 24;
