@@ -99,5 +99,5 @@ it('crashPoints names every place at which the consumer calls crashPoint', () =>
   const called = texts.flatMap((text) =>
     [...text.matchAll(/crashPoint\('([^']+)'\)/g)].map(([, point]) => point),
   );
-  expect(called.toSorted()).toEqual(crashPoints.toSorted());
+  expect([...new Set(called)].toSorted()).toEqual(crashPoints.toSorted());
 });

@@ -27,6 +27,7 @@ const consumer = createConsumer(
     consumerName: 'notification-service',
     decode: decodeOrderCreated,
     handle: notifyOf(outbox, notificationsTopic),
+    retention: { inboxMs: 30 * 86_400_000 }, // longer than the topic keeps its records
   },
 );
 await relay.start();

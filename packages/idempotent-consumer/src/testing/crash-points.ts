@@ -2,14 +2,19 @@ import { writeSync } from 'node:fs';
 
 /** Places that a crash must not harm, in the order in which a consumer passes them: see `crashPoint` of its deps. */
 export const crashPoints = [
+  // It is noted that the chunk was begun.
+  'consumer.accept.begun',
   // The handler has succeeded; nothing is committed.
   'consumer.accept.before-commit',
   // The chunk is taken over; whoever gets it again finds duplicates.
   'consumer.accept.after-commit',
   'consumer.offsets.before-commit',
   'consumer.offsets.after-commit',
-  // A stored event was tried again, and its handler has succeeded; nothing is committed.
+  // A stored event is this process's to be tried.
+  'consumer.retry.claimed',
+  // It was tried, and its handler has succeeded; nothing is committed.
   'consumer.retry.before-commit',
+  'consumer.retry.after-commit',
 ] as const;
 /** One of {@link crashPoints}. */
 export type CrashPoint = (typeof crashPoints)[number];
