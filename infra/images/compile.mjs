@@ -10,6 +10,9 @@ const commandLines = [
   ['ordersctl', 'keys', 'create', '--tenant', 't', '--name', 'n'],
   ['ordersctl', 'relay', 'status'],
   ['ordersctl', 'relay', 'dead-letters'],
+  ['ordersctl', 'consumer', 'status'],
+  ['ordersctl', 'dead-letters', 'list'],
+  ['ordersctl', 'dead-letters', 'replay', '--id', '1', '--reason', 'r'],
   ['packages/service-runtime/src/healthcheck/main.ts', 'PORT'],
 ];
 

@@ -15,7 +15,12 @@ beforeAll(async () => {
   expect(await runOrdersctl(owner(), 'grants', 'apply', '--exact')).toEqual(done);
   expect(await runOrdersctl(system.kafkaEnvironment('orders-admin'), 'topics', 'apply')).toMatchObject({
     status: 0,
-    answer: { topics: [{ name: 'orders.events', partitions: 12, outcome: 'created' }] },
+    answer: {
+      topics: [
+        { name: 'orders.events', partitions: 12, outcome: 'created' },
+        { name: 'orders.dead-letters', partitions: 1, outcome: 'created' },
+      ],
+    },
   });
   const key = await runOrdersctl(owner(), 'keys', 'create', '--tenant', 'demo', '--name', 'first');
   apiKey = key.answer.key as string;
@@ -146,14 +151,14 @@ describe('the rights in the database', () => {
     const running = await system.start('outbox-relay');
     const open = () =>
       waitFor('an open dead letter', async () => {
-        const { answer } = await runOrdersctl(relay, 'relay', 'dead-letters');
-        return (answer.deadLetters as { id: number }[]).at(0)?.id;
+        const { answer } = await runOrdersctl(relay, 'dead-letters', 'list', '--of', 'outbox');
+        return (answer.deadLetters as { id: string }[]).at(0)?.id;
       });
     expect(
-      await runOrdersctl(relay, 'relay', 'redrive', '--id', String(await open()), '--reason', 'again'),
+      await runOrdersctl(relay, 'dead-letters', 'replay', '--id', String(await open()), '--reason', 'again'),
     ).toEqual(done);
     expect(
-      await runOrdersctl(relay, 'relay', 'skip', '--id', String(await open()), '--reason', 'test'),
+      await runOrdersctl(relay, 'dead-letters', 'discard', '--id', String(await open()), '--reason', 'test'),
     ).toEqual(done);
     await running.stop();
     expect(refusalsOf(running)).toEqual([]);

@@ -11,6 +11,8 @@ export interface AnnouncedDeadLetter {
   readonly offset: string | null;
   readonly reason: string;
   readonly attempts: number;
+  /** The record's. */
+  readonly headers: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -23,6 +25,7 @@ export function deadLetterEvent(
 ): EncodedOrderEvent {
   const { id, eventId, consumerName, topic: recordTopic, partition, offset, reason, attempts } = letter;
   const type = 'dead_letter.added.v1';
+  const failedAt = now.toISOString();
   return {
     id,
     topic,
@@ -30,16 +33,32 @@ export function deadLetterEvent(
     type,
     aggregateType: 'dead_letter',
     orderingKey: id,
-    payload: { id, eventId, consumerName, topic: recordTopic, partition, offset, reason, attempts },
+    payload: { id, eventId, consumerName, topic: recordTopic, partition, offset, reason, attempts, failedAt },
     headers: {
       ce_specversion: '1.0',
       ce_id: id,
       ce_type: type,
       ce_source: `/orders/${consumerName}`,
-      ce_time: now.toISOString(),
+      ce_time: failedAt,
       ce_subject: id,
       ce_dataschema: `urn:orders:${type}`,
       'content-type': 'application/json',
+      ...carried(letter.headers),
+      ...(eventId !== null && plain.test(eventId) ? { 'causation-id': eventId } : {}),
     },
   };
 }
+
+const carriedHeaders = ['correlation-id', 'tenant-id', 'traceparent'];
+/** What our own ids are; anything else in a record that was given up on is not passed on. */
+const plain = /^[\x20-\x7e]{1,250}$/;
+
+/** Correlation, tenant and trace of the record, where it has them. */
+const carried = (headers: AnnouncedDeadLetter['headers']): Record<string, string> =>
+  Object.fromEntries(
+    carriedHeaders.flatMap((name) => {
+      const value = headers[name];
+      const text = value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value;
+      return typeof text === 'string' && plain.test(text) ? [[name, text]] : [];
+    }),
+  );

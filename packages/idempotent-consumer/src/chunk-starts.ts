@@ -25,7 +25,7 @@ export async function beginChunk(tx: ConsumerTransaction, place: ChunkPlace): Pr
        ON CONFLICT (worker_id, group_id, topic, "partition") DO UPDATE SET first_offset = excluded.first_offset, starts = 1
          WHERE c.starts = 0 OR c.first_offset <> excluded.first_offset
        RETURNING 1
-     ) SELECT (SELECT count(*) FROM begun)::text AS answer FROM set_config('synchronous_commit', 'off', true)`,
+     ) ${answerOf(`SELECT (SELECT count(*) FROM begun) FROM set_config('synchronous_commit', 'off', true)`)}`,
     valuesOf(place),
   );
   return begun === 1;

@@ -13,10 +13,11 @@ import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.t
 import { createProgress } from './progress.ts';
 import { asError } from './reason.ts';
 import { createRetention } from './retention.ts';
-import { createRetryExecutor, type Settled } from './retry-executor.ts';
+import { createRetryExecutor } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createCompany, createSlots } from './slots.ts';
 import type { RecordChunk } from './source.ts';
+import type { Settled } from './stored-try.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
@@ -160,7 +161,7 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
     if (state === 'DEAD') logger.warn(entry, 'dead letter');
     else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
-    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped, as routeError said');
+    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped');
   }
 
   function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {

@@ -220,19 +220,29 @@ export async function settleDeadLetters(
   );
 }
 
-/** A letter that was tried again has failed again. */
+/** A letter that was tried again has failed again. @returns whether there is one */
 export async function reviveDeadLetter(
   tx: ConsumerTransaction,
   scheduledSeq: string,
-  { reason, attempts }: { readonly reason: string; readonly attempts: number },
-): Promise<void> {
-  await run(
+  failed: { readonly reason: string; readonly attempts: number; readonly isUnscheduled?: boolean },
+): Promise<boolean> {
+  const answer = await ask(
     tx,
-    `UPDATE dead_letter_events
-     SET state = 'DEAD', reason = $2, attempts = $3, failed_at = clock_timestamp(), decided_at = NULL
-     WHERE scheduled_seq = $1::bigint`,
-    [scheduledSeq, storableText(reason.slice(0, reasonLengthMax)), attempts],
+    `WITH revived AS (
+       UPDATE dead_letter_events
+       SET state = 'DEAD', reason = $2, attempts = $3, failed_at = clock_timestamp(), decided_at = NULL,
+         scheduled_seq = CASE WHEN $4::boolean THEN NULL ELSE scheduled_seq END
+       WHERE scheduled_seq = $1::bigint
+       RETURNING id
+     ) SELECT EXISTS (SELECT FROM revived)::text AS answer`,
+    [
+      scheduledSeq,
+      storableText(failed.reason.slice(0, reasonLengthMax)),
+      failed.attempts,
+      failed.isUnscheduled === true,
+    ],
   );
+  return answer === true;
 }
 
 /** Rows in the order of their places, as everywhere. */

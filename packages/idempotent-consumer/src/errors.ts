@@ -7,6 +7,7 @@ export type ConsumerErrorCode =
   | 'CONSUMER_HANDLER_TIMEOUT' // a handler ran longer than `handleTimeoutMs`; nothing of it stands
   | 'CONSUMER_KILL_SWITCH' // many different events fail: this chunk was rolled back, and nothing of it was stored
   | 'CONSUMER_STOPPED' // `routeError` answered "stop": nothing was stored, and the consumer stands still
+  | 'CONSUMER_JOB_UNKNOWN' // there is no job of this number
   | 'CONSUMER_NOT_MIGRATED' // the tables of this package are missing
   | 'CONSUMER_OPTION_INVALID'; // the message names the option
 

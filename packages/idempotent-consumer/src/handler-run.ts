@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask, run } from './ask.ts';
+import { answerOf, ask, run } from './ask.ts';
 import { ConsumerError } from './errors.ts';
 import type { Delivery, HandleAll } from './handler.ts';
 import type { Logger } from './logger.ts';
@@ -134,8 +134,8 @@ async function undo(tx: ConsumerTransaction): Promise<boolean> {
 }
 
 async function isStill(tx: ConsumerTransaction, backend: Backend | undefined): Promise<boolean> {
-  const sql = `SELECT to_json(pg_current_xact_id_if_assigned()::text)::text AS answer`;
-  return (await ask(tx, `SELECT coalesce((${sql}), 'null') AS answer`, [])) === backend?.xid;
+  const xid = `coalesce(to_json(pg_current_xact_id_if_assigned()::text), 'null')`;
+  return (await ask(tx, answerOf(xid), [])) === backend?.xid;
 }
 
 /** A transaction in which a statement failed answers nothing else, until it is rolled back. */
@@ -226,9 +226,9 @@ async function terminate<Tx extends ConsumerTransaction>(
       ask(
         tx,
         // A transaction that has failed has no id any more.
-        `SELECT count(pg_terminate_backend(pid))::text AS answer FROM pg_stat_activity
+        answerOf(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
          WHERE pid = $1 AND (backend_xid::text = ($2::bigint % 4294967296)::text
-           OR state = 'idle in transaction (aborted)')`,
+           OR state = 'idle in transaction (aborted)')`),
         [pid, xid],
       ),
     { signal: new AbortController().signal },

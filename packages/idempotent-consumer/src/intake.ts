@@ -52,8 +52,9 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
   const recent = createRecentIds(recentIdsMax);
 
   async function onChunk(chunk: RecordChunk): Promise<ChunkOutcome> {
-    const all = await sortRecords(chunk.records, deps.reading);
-    const sorted = { ...all, events: all.events.filter((event) => !recent.has(event)) };
+    const all = await read(chunk, chunk.records);
+    if (all === undefined) return 'abandoned';
+    const sorted = { ...all, events: recent.without(all.events) };
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
     if (isHandled && !(await takeOver(chunk, sorted))) return 'abandoned';
     recent.committed(sorted.events);
@@ -63,6 +64,22 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
     await chunk.commitOffsets();
     if (isHandled) crashPoint('consumer.offsets.after-commit');
     return 'accepted';
+  }
+
+  /** Tries for ever, unless the chunk is no longer ours: what `decode` needs may not be there for the moment. */
+  async function read(
+    chunk: RecordChunk,
+    records: readonly ConsumedRecord[],
+  ): Promise<SortedRecords<E> | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await sortRecords(records, deps.reading);
+      } catch (error) {
+        counts.retries++;
+        await waitAfter(error, attempt, chunk);
+        if (chunk.signal.aborted) return undefined;
+      }
+    }
   }
 
   async function takeOver(chunk: RecordChunk, sorted: SortedRecords<E>): Promise<boolean> {
@@ -87,7 +104,8 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
   /** Each record is begun, counted and committed on its own, so that the one that ends its process is found. */
   async function singly(chunk: RecordChunk): Promise<boolean> {
     for (const record of chunk.records) {
-      const sorted = await sortRecords([record], deps.reading);
+      const sorted = await read(chunk, [record]);
+      if (sorted === undefined) return false;
       const isHandled = sorted.events.length + sorted.invalid.length > 0;
       if (isHandled && !(await takeOverAlone(chunk, { ...sorted, place: placeOf(record) }))) return false;
       await chunk.commitOffsets(record.offset);

@@ -1,5 +1,6 @@
 import { createInboxAndDeadLetters } from './migrations/0001-inbox-and-dead-letters.ts';
 import { createScheduledEvents } from './migrations/0002-scheduled-events.ts';
+import { createDeadLetterDecisions } from './migrations/0003-dead-letter-decisions.ts';
 import { createRetentionIndexes } from './migrations/0004-retention.ts';
 import { type RawQuery, rawQuery } from './raw-query.ts';
 
@@ -31,6 +32,7 @@ export interface ConsumerMigratorSettings {
 const migrations: Readonly<Record<string, readonly string[]>> = {
   '0001-inbox-and-dead-letters': createInboxAndDeadLetters,
   '0002-scheduled-events': createScheduledEvents,
+  '0003-dead-letter-decisions': createDeadLetterDecisions,
   '0004-retention': createRetentionIndexes,
 };
 

@@ -28,5 +28,8 @@ export type Decoded<E> =
   | { readonly kind: 'skip' }
   | { readonly kind: 'invalid'; readonly reason: string; readonly eventId?: string | undefined };
 
-/** Decides what a record is. An exception, or an answer that is none of these, counts as `invalid`. */
+/**
+ * Decides what a record is. An exception, or an answer that is none of these, counts as `invalid`. What is about the
+ * moment (`isTransient`), such as a schema registry that cannot be reached, is waited for instead.
+ */
 export type Decode<E> = (record: ConsumedRecord) => Decoded<E> | Promise<Decoded<E>>;

@@ -1,53 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AcceptDeps, isStandstill, stopped, tripped } from './accepting-transaction.ts';
 import { fullJitterMs } from './backoff.ts';
-import {
-  insertDeadLetters,
-  reviveDeadLetter,
-  type StoredDeadLetter,
-  settleDeadLetters,
-  tellSink,
-} from './dead-letters.ts';
-import type { ConsumerError } from './errors.ts';
-import type { Delivery } from './handler.ts';
-import { createHandlerRun, type HandlerRun, SavepointGone, type Thrown } from './handler-run.ts';
-import { insertReceived } from './processed-events.ts';
 import type { Progress } from './progress.ts';
-import { asError, isA, reasonOf } from './reason.ts';
-import { EndsItsProcess, type Verdict, verdictOn } from './routing.ts';
-import {
-  type ClaimedEvent,
-  claimHeads,
-  lockClaimed,
-  releaseClaimed,
-  settleClaimed,
-} from './scheduled-events.ts';
+import { asError } from './reason.ts';
+import { type ClaimedEvent, claimHeads } from './scheduled-events.ts';
 import type { Company } from './slots.ts';
-import { type Reading, readRecord } from './sort-records.ts';
-import { type ConsumerTransaction, runIn } from './transaction.ts';
+import { type StoredTryDeps, tryAndSettle } from './stored-try.ts';
+import type { ConsumerTransaction } from './transaction.ts';
 import { isTransient } from './transient.ts';
 
 /** What the executor works with. */
-export interface RetryExecutorDeps<E, Tx extends ConsumerTransaction> extends AcceptDeps<E, Tx> {
-  readonly reading: Reading<E>;
+export interface RetryExecutorDeps<E, Tx extends ConsumerTransaction> extends StoredTryDeps<E, Tx> {
   readonly company: Company;
   readonly progress: Progress;
   /** Whether events may be tried now: the consumer is not paused and does not stand still. */
   readonly mayTry: () => boolean;
-  readonly onSettled: (settled: Settled) => void;
-  /** The kill switch tripped, or `routeError` answered "stop". */
-  readonly onStandstill: (error: ConsumerError) => void;
-}
-
-/** How a try of a stored event ended, committed. */
-export interface Settled {
-  readonly claimed: ClaimedEvent;
-  readonly state: 'DONE' | 'DUE' | 'DEAD' | 'SKIPPED';
-  readonly attempts: number;
-  readonly reason: string | null;
-  /** Without anything that may have come out of the record, for logs. */
-  readonly loggedReason?: string;
-  readonly deadLetters: readonly StoredDeadLetter[];
 }
 
 /** Limits of the executor. */
@@ -127,7 +93,9 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
     if (isSuspect) isSuspectInHand = true;
     const done = deps.progress.begin([claimed.record]);
     deps.crashPoint('consumer.retry.claimed');
-    const attempt = company[isSuspect ? 'alone' : 'beside'](() => tryOnce(claimed)).finally(() => {
+    const attempt = company[isSuspect ? 'alone' : 'beside'](() =>
+      tryAndSettle(deps, options.startsMax, claimed),
+    ).finally(() => {
       done();
       if (isSuspect) isSuspectInHand = false;
       trying.delete(attempt);
@@ -143,33 +111,6 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
     idle = new AbortController();
   }
 
-  async function tryOnce(claimed: ClaimedEvent): Promise<void> {
-    try {
-      const settled =
-        claimed.starts > options.startsMax
-          ? await giveUp(deps, claimed, reasonOf(new EndsItsProcess(claimed.starts)))
-          : await tryClaimed(deps, claimed);
-      deps.crashPoint('consumer.retry.after-commit');
-      if (settled !== undefined) deps.onSettled(settled);
-    } catch (error) {
-      await backOff(claimed, error);
-    }
-  }
-
-  /** Through no fault of its own it could not be tried: nothing is spent. */
-  async function backOff(claimed: ClaimedEvent, error: unknown): Promise<void> {
-    const { eventId, orderingKey } = claimed;
-    const entry = { consumerName, eventId, orderingKey, err: asError(error) };
-    if (isStandstill(error)) deps.onStandstill(error);
-    else logger[isTransient(error) ? 'warn' : 'error'](entry, 'a stored event cannot be tried for now');
-    const delayMs = fullJitterMs(5, deps.retry);
-    await deps
-      .transaction((tx) => releaseClaimed(tx, claimed, delayMs), untimed)
-      .catch((failure) => {
-        logger.warn({ ...entry, err: asError(failure) }, 'a stored event stays leased until its lease ends');
-      });
-  }
-
   return {
     start() {
       running ??= loop();
@@ -181,163 +122,4 @@ export function createRetryExecutor<E, Tx extends ConsumerTransaction>(
       await Promise.all(trying);
     },
   };
-}
-
-/** One try of a claimed event in one transaction, or in a second one that only stores how the first one failed. */
-async function tryClaimed<E, Tx extends ConsumerTransaction>(
-  deps: RetryExecutorDeps<E, Tx>,
-  claimed: ClaimedEvent,
-): Promise<Settled | undefined> {
-  const read = await readRecord(claimed.record, deps.reading);
-  if (read !== undefined && !('orderingKey' in read)) {
-    const settled = await giveUp(deps, claimed, read.reason);
-    return settled && { ...settled, loggedReason: read.loggedReason };
-  }
-  const handlerRun = createHandlerRun(deps);
-  let isReadyToCommit = false;
-  let failure: Thrown;
-  try {
-    const settled = await runIn(
-      deps.transaction,
-      async (tx) => {
-        isReadyToCommit = false;
-        handlerRun.begin();
-        const done = await tryIn(
-          deps,
-          tx,
-          claimed,
-          read && { ...read, attempt: claimed.attempts + 1 },
-          handlerRun,
-        );
-        isReadyToCommit = true;
-        return done;
-      },
-      handlerRun.signal,
-    );
-    if (settled !== undefined) await handlerRun.committed();
-    return settled;
-  } catch (error) {
-    if (isA(error, TryFailed)) failure = { thrown: error.cause };
-    else if (isReadyToCommit && !isTransient(error)) failure = { thrown: error };
-    else throw error;
-  }
-  if (read === undefined) throw failure.thrown;
-  const delivery = { ...read, attempt: claimed.attempts + 1 };
-  return runIn(deps.transaction, async (tx) => {
-    const { isMine } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
-    return isMine ? settleFailure(deps, tx, claimed, delivery, failure) : undefined;
-  });
-}
-
-/** The transaction cannot go on after the handler; how it failed is stored in another. */
-class TryFailed extends Error {}
-
-async function tryIn<E, Tx extends ConsumerTransaction>(
-  deps: RetryExecutorDeps<E, Tx>,
-  tx: Tx,
-  claimed: ClaimedEvent,
-  delivery: Delivery<E> | undefined,
-  handlerRun: HandlerRun<E>,
-): Promise<Settled | undefined> {
-  const { isMine, backend } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
-  if (!isMine) return undefined;
-  handlerRun.useBackend(backend);
-  if (delivery !== undefined && (await isToBeHandled(deps, tx, claimed, delivery))) {
-    const failure = await handleUndoably(handlerRun, tx, delivery);
-    if (failure !== undefined) return settleFailure(deps, tx, claimed, delivery, failure);
-  }
-  await settleClaimed(tx, claimed, { state: 'DONE' });
-  await settleDeadLetters(tx, claimed.seq, 'DONE');
-  deps.crashPoint('consumer.retry.before-commit');
-  return { claimed, state: 'DONE', attempts: claimed.attempts, reason: null, deadLetters: [] };
-}
-
-/** Its inbox row was written when it was stored; a record that could not be decoded then has none yet. */
-async function isToBeHandled<E, Tx extends ConsumerTransaction>(
-  { consumerName, handleTimeoutMs }: RetryExecutorDeps<E, Tx>,
-  tx: Tx,
-  { eventId, record }: ClaimedEvent,
-  { id }: Delivery<E>,
-): Promise<boolean> {
-  if (id === eventId) return true;
-  const { isNew } = await insertReceived(tx, consumerName, [{ eventId: id, ...record }], handleTimeoutMs);
-  return isNew.has(id);
-}
-
-async function handleUndoably<E>(
-  handlerRun: HandlerRun<E>,
-  tx: ConsumerTransaction,
-  delivery: Delivery<E>,
-): Promise<Thrown | undefined> {
-  try {
-    return await handlerRun.handleUndoably(tx, delivery);
-  } catch (error) {
-    if (handlerRun.signal.aborted) throw new TryFailed('handler timed out', { cause: error });
-    if (isA(error, SavepointGone)) throw new TryFailed('savepoint gone', { cause: error.cause });
-    throw error;
-  }
-}
-
-async function settleFailure<E, Tx extends ConsumerTransaction>(
-  deps: RetryExecutorDeps<E, Tx>,
-  tx: Tx,
-  claimed: ClaimedEvent,
-  delivery: Delivery<E>,
-  { thrown }: Thrown,
-): Promise<Settled> {
-  if (deps.killSwitch.trips(failureOf(claimed))) {
-    throw tripped(thrown);
-  }
-  const verdict = verdictOn(deps, delivery, thrown);
-  if (verdict.state === 'STOP') throw stopped(claimed.eventId, verdict.reason);
-  return settleAs(deps, tx, claimed, verdict, delivery.attempt);
-}
-
-const failureOf = ({ orderingKey }: ClaimedEvent) => ({
-  succeeded: 0,
-  failedKeys: [orderingKey],
-  undecided: 0,
-});
-
-async function giveUp<E, Tx extends ConsumerTransaction>(
-  deps: RetryExecutorDeps<E, Tx>,
-  claimed: ClaimedEvent,
-  reason: string,
-): Promise<Settled | undefined> {
-  return runIn(deps.transaction, async (tx) => {
-    const { isMine } = await lockClaimed(tx, claimed, deps.handleTimeoutMs);
-    if (!isMine) return undefined;
-    if (deps.killSwitch.trips(failureOf(claimed))) throw tripped(reason);
-    return settleAs(deps, tx, claimed, { state: 'DEAD', delayMs: 0, reason }, claimed.attempts + 1);
-  });
-}
-
-async function settleAs<E, Tx extends ConsumerTransaction>(
-  deps: RetryExecutorDeps<E, Tx>,
-  tx: Tx,
-  claimed: ClaimedEvent,
-  verdict: Exclude<Verdict, { state: 'STOP' }>,
-  attempts: number,
-): Promise<Settled> {
-  const { reason } = verdict;
-  await settleClaimed(tx, claimed, { ...verdict, attempts });
-  if (verdict.state === 'SKIPPED') await settleDeadLetters(tx, claimed.seq, 'DISCARDED');
-  const deadLetters = verdict.state === 'DEAD' ? await storeLetter(deps, tx, claimed, reason, attempts) : [];
-  return { claimed, state: verdict.state, attempts, reason, deadLetters };
-}
-
-/** A letter that was replayed is DEAD again in its row; the sink is told of new ones. */
-async function storeLetter<E, Tx extends ConsumerTransaction>(
-  { consumerName, deadLetterBytesMax, deadLetterSink }: RetryExecutorDeps<E, Tx>,
-  tx: Tx,
-  claimed: ClaimedEvent,
-  reason: string,
-  attempts: number,
-): Promise<readonly StoredDeadLetter[]> {
-  const { record, eventId, seq } = claimed;
-  const letter = { ...record, consumerName, eventId, payload: null, reason, attempts, scheduledSeq: seq };
-  const fresh = await insertDeadLetters(tx, [letter], deadLetterBytesMax);
-  if (fresh.length > 0) await tellSink(deadLetterSink, tx, fresh);
-  else await reviveDeadLetter(tx, seq, { reason, attempts });
-  return fresh;
 }

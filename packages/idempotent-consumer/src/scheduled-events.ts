@@ -1,6 +1,7 @@
 import { answerOf, asAnswer, ask, askRows, run } from './ask.ts';
 import { type Backend, backendOf, backendSql } from './processed-events.ts';
 import type { ConsumedRecord } from './record.ts';
+import { keyOfRecord } from './sort-records.ts';
 import { bytesOf, packHeaders, unpackHeaders } from './stored-record.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
@@ -47,7 +48,7 @@ export async function blockedKeys(
   keys: readonly string[],
   onDeadLetter: OnDeadLetter,
 ): Promise<ReadonlySet<string>> {
-  const isUnfinished = `s.worker_id = $1 AND s.${unfinished(onDeadLetter)}`;
+  const isUnfinished = `s.worker_id = $1 AND s.${unfinishedSql(onDeadLetter)}`;
   const first = await askRows<{ key: string }>(
     tx,
     asAnswer(`SELECT s.ordering_key AS key FROM scheduled_events s WHERE ${isUnfinished}
@@ -123,7 +124,7 @@ export async function claimHeads(
     readonly onDeadLetter: OnDeadLetter;
   },
 ): Promise<ClaimedEvent[]> {
-  const of = `s.worker_id = $1 AND s.${unfinished(options.onDeadLetter)}`;
+  const of = `s.worker_id = $1 AND s.${unfinishedSql(options.onDeadLetter)}`;
   const columns = 's.seq, s.ordering_key, s.state, s.next_at, s.lease_until, s.starts';
   const rows = await askRows<ClaimedRow>(
     tx,
@@ -177,6 +178,7 @@ export async function settleClaimed(
   { seq, claims }: ClaimedEvent,
   result:
     | { readonly state: 'DONE' }
+    | { readonly state: 'DISCARDED'; readonly reason: string }
     | { readonly state: 'SKIPPED' | 'DEAD'; readonly attempts: number; readonly reason: string }
     | { readonly state: 'DUE'; readonly attempts: number; readonly reason: string; readonly delayMs: number },
 ): Promise<void> {
@@ -186,7 +188,7 @@ export async function settleClaimed(
     `UPDATE scheduled_events SET state = $3::varchar, starts = 0, lease_until = NULL,
        attempts = coalesce($4::int, attempts), reason = coalesce($5::text, reason),
        next_at = clock_timestamp() + $6::float8 * interval '1 millisecond',
-       finished_at = CASE WHEN $3::varchar IN ('DONE', 'SKIPPED') THEN clock_timestamp() END
+       finished_at = CASE WHEN $3::varchar IN ('DONE', 'SKIPPED', 'DISCARDED') THEN clock_timestamp() END
      WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE'`,
     [seq, claims, result.state, attempts, reason, delayMs],
   );
@@ -207,8 +209,46 @@ export async function releaseClaimed(
   );
 }
 
+const provisional = 'replay:';
+
+/**
+ * The key of a replayed letter whose record nobody has decoded yet: that of the record, so that letters of one key are
+ * decoded in order; apart from the keys of events, so that no event waits behind one that cannot be decoded.
+ */
+export const provisionalKeyOf = (record: ConsumedRecord, letterId: string): string =>
+  provisional + (keyOfRecord(record) ?? letterId);
+
+export const isProvisional = ({ orderingKey }: ClaimedEvent): boolean => orderingKey.startsWith(provisional);
+
+/** Now that it is decoded, a claimed event waits for its turn in the key that it is of. */
+export async function keyClaimed(
+  tx: ConsumerTransaction,
+  { seq, claims }: ClaimedEvent,
+  orderingKey: string,
+): Promise<void> {
+  await run(
+    tx,
+    `UPDATE scheduled_events SET ordering_key = $3, starts = 0, lease_until = NULL, next_at = clock_timestamp()
+     WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE'`,
+    [seq, claims, orderingKey],
+  );
+}
+
+/** Its inbox row was just written under this id: from now on it is the event of this id. */
+export async function nameClaimed(
+  tx: ConsumerTransaction,
+  { seq, claims }: ClaimedEvent,
+  eventId: string,
+): Promise<void> {
+  await run(
+    tx,
+    `UPDATE scheduled_events SET event_id = $3 WHERE seq = $1::bigint AND claims = $2 AND state = 'DUE'`,
+    [seq, claims, eventId],
+  );
+}
+
 /** Written so that PostgreSQL sees that the partial index fits. */
-const unfinished = (onDeadLetter: OnDeadLetter): string =>
+export const unfinishedSql = (onDeadLetter: OnDeadLetter): string =>
   onDeadLetter === 'block-key' ? `state IN ('DUE', 'DEAD')` : `state = 'DUE'`;
 
 const claimedColumns = `

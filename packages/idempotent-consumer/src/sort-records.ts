@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { kindOf, reasonOf, storableText } from './reason.ts';
 import type { ConsumedRecord, Decode, Decoded } from './record.ts';
+import { isTransient } from './transient.ts';
 
 /** A record that holds an event. */
 export interface DecodedEvent<E> {
@@ -46,7 +47,7 @@ export const inboxIdLengthMax = 2 * eventIdLengthMax;
 /** A longer ordering key is stored as its hash. */
 const orderingKeyLengthMax = 200;
 
-/** Tells the records of a chunk apart. */
+/** Tells the records of a chunk apart. @throws what `decode` threw, if that is transient */
 export async function sortRecords<E>(
   records: readonly ConsumedRecord[],
   reading: Reading<E>,
@@ -62,7 +63,12 @@ export async function sortRecords<E>(
   return { events, invalid, skipped: records.length - events.length - invalid.length };
 }
 
-/** @returns undefined for a record of a type that is not handled; whatever `decode` throws makes it invalid */
+/**
+ * What `decode` throws makes a record invalid, unless it is about the moment: a schema registry that cannot be reached is
+ * no fault of the record.
+ * @returns undefined for a record of a type that is not handled
+ * @throws what `decode` threw, if that is transient
+ */
 export async function readRecord<E>(
   record: ConsumedRecord,
   { decode, identity: said, orderingKey }: Reading<E>,
@@ -97,6 +103,7 @@ export async function readRecord<E>(
         return invalid('decode gave an answer of an unknown kind');
     }
   } catch (error) {
+    if (doing === 'decode' && isTransient(error)) throw error;
     // A parser's message quotes what it could not parse.
     return invalid(`${doing} failed: ${reasonOf(error)}`, null, `${doing} failed (${kindOf(error)})`);
   }
@@ -136,13 +143,15 @@ export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): strin
   return undefined;
 }
 
-function keyOfRecord({ key }: ConsumedRecord): string | null {
+/** The ordering key of a record whose consumer names no other; null where it has none. */
+export function keyOfRecord({ key }: ConsumedRecord): string | null {
   if (key === null) return null;
   const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
   return isPlain(text) ? `key:${text}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
 }
 
-function givenKey(key: string | null | undefined): string | null {
+/** An ordering key as it is stored. */
+export function givenKey(key: string | null | undefined): string | null {
   if (key === null || key === undefined) return null;
   if (typeof key !== 'string') throw new TypeError('the ordering key is not a text');
   return isPlain(key) ? `key:${key}` : `hash:${createHash('sha256').update(key).digest('hex')}`;

@@ -60,7 +60,8 @@ export function hashOf(record: Pick<ConsumedRecord, 'key' | 'value' | 'headers' 
   return hash.digest();
 }
 
-type HeaderJson = string | null | { base64: string };
+/** A header's value as JSON. */
+export type HeaderJson = string | null | { base64: string };
 
 /**
  * Headers for people, as JSON: text where a value is UTF-8 that PostgreSQL can hold, else `{ "base64": … }`; a list
@@ -73,6 +74,24 @@ export function headersAsJson(headers: RecordHeaders): Record<string, HeaderJson
     json[storableText(name)] = isList(value) ? value.map(headerAsJson) : headerAsJson(value);
   }
   return json;
+}
+
+/** What {@link headersAsJson} made JSON of, for letters of versions that kept nothing better; names may have changed. */
+export function headersOfJson(
+  json: Readonly<Record<string, HeaderJson | readonly HeaderJson[]>>,
+): RecordHeaders {
+  const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
+  for (const [name, value] of Object.entries(json))
+    headers[name] = isJsonList(value) ? value.map(headerOfJson) : headerOfJson(value);
+  return headers;
+}
+
+const isJsonList = (value: HeaderJson | readonly HeaderJson[]): value is readonly HeaderJson[] =>
+  Array.isArray(value);
+
+function headerOfJson(value: HeaderJson): HeaderValue {
+  if (value === null) return null;
+  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.base64, 'base64');
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -1,3 +1,4 @@
+export { type MemoryRecord, type MemorySource, memorySource } from './testing/memory-source.ts';
 export {
   type ProducedRecord,
   type RecordSourceUnderTest,

@@ -1,5 +1,6 @@
 import { ConsumerError } from './errors.ts';
 import type { RawQuery } from './raw-query.ts';
+import { asError } from './reason.ts';
 
 /**
  * A Kysely `Transaction`, whatever its database type. A `Kysely` instance is not one: its `isTransaction` is a plain
@@ -54,7 +55,8 @@ export async function runIn<Tx extends ConsumerTransaction, R>(
           return await work(tx);
         } catch (error) {
           thrown = [error];
-          throw error;
+          // Kysely rolls nothing back when it fails at reading what was thrown.
+          throw asError(error);
         }
       },
       { signal },
@@ -67,6 +69,8 @@ export async function runIn<Tx extends ConsumerTransaction, R>(
 /** The part of pg's `Pool` that {@link pgTransaction} uses. */
 export interface PgPool<Client extends PgPoolClient> {
   connect(): Promise<Client>;
+  /** Not used. TypeScript infers the client's type from pg's `Pool` only if both of its forms are here. */
+  connect(callback: (...results: never[]) => void): void;
 }
 
 /** The part of pg's `PoolClient` that {@link pgTransaction} uses. */

@@ -185,6 +185,22 @@ describe('answers that something between PostgreSQL and the consumer changes', (
     },
   );
 
+  it('a consumer and its retries work whatever parsers there are for every type but text', async () => {
+    const name = uniqueName('parsed');
+    const { transaction } = open({ types: typesWith(() => 'nonsense', everyTypeButText) });
+    const { source, consumer, consumerName } = await start({
+      transaction,
+      handle: async (tx, event, { attempt }) => {
+        if (event.id === `${name}-bad` && attempt < 3) throw new Error('not yet');
+        await countUp(tx, event);
+      },
+    });
+    await source.deliver([counting(`${name}-ok`, name), counting(`${name}-bad`, name), { value: 'poison' }]);
+    await expect.poll(() => db().counted(name), soon).toBe(2);
+    expect(await db().deadLetters(consumerName)).toHaveLength(1);
+    await expect.poll(() => consumer.counts(), soon).toMatchObject({ handled: 2, scheduled: 1, retries: 0 });
+  });
+
   it.each(Object.keys(rowChanges))(
     'a consumer whose answers are changed loses nothing, says so, and goes on when they are not: %s',
     async (change) => {

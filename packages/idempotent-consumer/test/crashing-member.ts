@@ -20,6 +20,8 @@ export interface CrashingMemberOptions {
   readonly failingOnce?: readonly string[];
   /** Handling takes that long. */
   readonly handleMs?: number;
+  /** Says so when a handler begins. */
+  readonly isTalkative?: boolean;
 }
 
 const member: CrashingMemberOptions = JSON.parse(process.argv[2] as string);
@@ -79,7 +81,6 @@ function fileSource(): RecordSource & { readonly delivered: Promise<unknown> } {
 }
 
 let reached = 0;
-const failed = new Set<string>();
 const source = fileSource();
 const consumer = createConsumer<CountEvent, Tx>(
   {
@@ -92,13 +93,11 @@ const consumer = createConsumer<CountEvent, Tx>(
   {
     decode: decodeCount,
     handle: async (tx, event, { attempt }) => {
+      if (member.isTalkative === true) writeSync(1, 'handling\n');
       await countUp(tx, event);
       if (member.killers?.includes(event.id)) die(event.id);
       if (member.handleMs !== undefined) await new Promise((resolve) => setTimeout(resolve, member.handleMs));
-      if (member.failingOnce?.includes(event.id) && attempt === 1 && !failed.has(event.id)) {
-        failed.add(event.id);
-        throw new Error('the first time');
-      }
+      if (member.failingOnce?.includes(event.id) && attempt === 1) throw new Error('the first time');
     },
     handleTimeoutMs: 5_000,
     pollIntervalMs: 20,

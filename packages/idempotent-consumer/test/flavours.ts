@@ -30,7 +30,9 @@ export const countUpIn = (tx: Tx, name: string) =>
     name,
   ]);
 
-export const countEventUp = (tx: Tx, { name }: CountEvent) => countUpIn(tx, name);
+export const countEventUp = async (tx: Tx, { name }: CountEvent): Promise<void> => {
+  await countUpIn(tx, name);
+};
 
 /** Opens transactions of a kind, and closes their pools after the file. */
 export function useFlavours(db: () => TestDb) {

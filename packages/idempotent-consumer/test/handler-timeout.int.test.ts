@@ -29,12 +29,12 @@ const hangs = {
     await query(tx, 'SELECT 1 / 0').catch(() => undefined);
     await late;
   },
-  'on one statement after the other': async (tx: Tx, late: Promise<void>) => {
+  'on one write after the other': async (tx: Tx, late: Promise<void>, name: string) => {
     let isLate = false;
     void late.then(() => {
       isLate = true;
     });
-    while (!isLate) await query(tx, 'SELECT pg_sleep(0.01)').catch(() => sleep(5));
+    while (!isLate) await countUpIn(tx, `${name}-late`).catch(() => sleep(5));
   },
 };
 
@@ -89,7 +89,7 @@ describe('handleTimeoutMs', () => {
             () => 'written',
             () => 'refused',
           );
-        await hangs[how as keyof typeof hangs](tx, late).catch(() => undefined);
+        await hangs[how as keyof typeof hangs](tx, late, name).catch(() => undefined);
         lateWrites.push(writeLate());
         await lateWrites.at(-1);
         lateWrites.push(writeLate());

@@ -122,6 +122,8 @@ describe('the records of a fetch', () => {
     ]);
     const timeless = fetched([batch(0, ['a'], { firstTimestamp: -1n })]);
     expect(timeless.records[0]?.timestampMs).toBeNull();
+    const beyond = fetched([batch(0, ['a'], { firstTimestamp: 2n ** 63n - 1n })]);
+    expect(beyond.records[0]?.timestampMs).toBeNull();
     expect(fetched([])).toEqual({ records: [], nextOffset: undefined });
   });
 });

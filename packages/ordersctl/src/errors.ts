@@ -2,6 +2,10 @@
 export type OrdersctlErrorCode =
   | 'ORDERSCTL_USAGE' // an option has a value that makes no sense
   | 'ORDERSCTL_UNREACHABLE' // PostgreSQL or Kafka does not answer
+  | 'ORDERSCTL_DEAD_LETTER_REFUSED' // the message says what to do instead
+  | 'ORDERSCTL_DEAD_LETTER_UNKNOWN' // there is none of this id
+  | 'ORDERSCTL_JOB_UNKNOWN' // there is none of this number
+  | 'ORDERSCTL_INTERRUPTED' // by Ctrl-C; the message says how to go on
   | 'ORDERSCTL_TOPIC_MISMATCH' // a topic exists with another number of partitions
   | 'ORDERSCTL_TOPIC_REFUSED' // the broker refuses to create a topic, or to show it
   | 'ORDERSCTL_TOPIC_NOT_READY'; // a topic was created and has no leaders yet

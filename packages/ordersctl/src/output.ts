@@ -2,6 +2,8 @@
 export interface Output {
   out(text: string): void;
   err(text: string): void;
+  /** Has `stop` called at Ctrl-C instead of ending the process. @returns what undoes it */
+  onInterrupt?(stop: () => void): () => void;
 }
 
 /** Options that every command has. */

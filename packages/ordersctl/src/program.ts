@@ -7,6 +7,8 @@ import {
   positiveInteger,
   topicsEnvironment,
 } from './command-options.ts';
+import { addConsumerCommands } from './consumer-program.ts';
+import { addDeadLetterCommands } from './dead-letter-program.ts';
 import { type CommonOptions, complain, type Output } from './output.ts';
 import { addRelayCommands } from './relay-program.ts';
 
@@ -32,7 +34,8 @@ export async function runCommandLine(args: readonly string[], output: Output): P
   }
 }
 
-function createProgram(output: Output, onOptions: (options: CommonOptions) => void): Command {
+/** All commands. */
+export function createProgram(output: Output, onOptions: (options: CommonOptions) => void): Command {
   const program = new Command('ordersctl');
   // Sub-commands inherit what is set first. What an action needs is loaded by it: help is quick, and `migrate`
   // needs no Kafka client.
@@ -100,5 +103,7 @@ function createProgram(output: Output, onOptions: (options: CommonOptions) => vo
     });
 
   addRelayCommands(program, output);
+  addConsumerCommands(program, output);
+  addDeadLetterCommands(program, output);
   return program;
 }

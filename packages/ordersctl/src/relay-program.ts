@@ -4,7 +4,7 @@ import type { CommonOptions, Output } from './output.ts';
 
 /** `ordersctl relay …` */
 export function addRelayCommands(program: Command, output: Output): void {
-  const relay = program.command('relay').description('The relays and their dead letters');
+  const relay = program.command('relay').description('The relays');
   addControl(relay, output);
   addDeadLetters(relay, output);
 }
@@ -44,14 +44,16 @@ function addControl(relay: Command, output: Output): void {
 
 function addDeadLetters(relay: Command, output: Output): void {
   common(relay.command('dead-letters'))
-    .description('Show the events that the broker never takes, oldest first.')
+    .description('Now `dead-letters list`: show the events that the broker never takes, oldest first.')
     .addHelpText('after', databaseEnvironment)
     .action(async (options: CommonOptions) => {
       const { showDeadLetters } = await import('./relay-commands.ts');
       await showDeadLetters(output, options);
     });
   common(relay.command('redrive'))
-    .description('Publish a dead letter again and, in order, what waits behind it.')
+    .description(
+      'Now `dead-letters replay`: publish a dead letter again and, in order, what waits behind it.',
+    )
     .requiredOption('--id <n>', 'its number', deadLetterId)
     .option('--reason <text>', 'kept with it')
     .addHelpText('after', databaseEnvironment)
@@ -60,7 +62,9 @@ function addDeadLetters(relay: Command, output: Output): void {
       await redriveDeadLetter(output, options);
     });
   common(relay.command('skip'))
-    .description('Give a dead letter up: it is never published, what waits behind it is.')
+    .description(
+      'Now `dead-letters discard`: give a dead letter up; it is never published, what waits behind it is.',
+    )
     .requiredOption('--id <n>', 'its number', deadLetterId)
     .requiredOption('--reason <text>', 'kept with it')
     .addHelpText('after', databaseEnvironment)

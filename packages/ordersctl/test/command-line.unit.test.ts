@@ -1,4 +1,6 @@
+import type { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createProgram } from '../src/program.ts';
 import { commands } from './commands.ts';
 import { run } from './run.ts';
 
@@ -8,7 +10,22 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllEnvs());
 
+/** Every command that does something, as it is typed. */
+const leaves = (command: Command, path: readonly string[] = []): string[] =>
+  command.commands.length === 0
+    ? [path.join(' ')]
+    : command.commands.flatMap((one) => leaves(one, [...path, one.name()]));
+
 describe('the command line', () => {
+  it('has no command that these tests do not know', () => {
+    const program = createProgram({ out: () => undefined, err: () => undefined }, () => undefined);
+    const known = commands.map(({ args }) =>
+      args.slice(0, args.findIndex((arg) => arg.startsWith('-')) + 1 || undefined),
+    );
+    const typed = known.map((args) => args.filter((arg) => !arg.startsWith('-')).join(' '));
+    expect(leaves(program).toSorted()).toEqual(typed.toSorted());
+  });
+
   it.each(commands)('$args explains itself: --help', async ({ args, variables }) => {
     const { status, out, err } = await run(...args, '--help');
     expect({ status, err }).toEqual({ status: 0, err: '' });
@@ -28,6 +45,20 @@ describe('the command line', () => {
     { args: ['migrate', '--jason'], complaint: /unknown option '--jason'/ },
     { args: ['keys', 'create', '--name', 'till'], complaint: /'--tenant <id>' not specified/ },
     { args: ['topics', 'apply', '--replication-factor', '0'], complaint: /must be a positive integer/ },
+    { args: ['dead-letters', 'show', '--id', 'x'], complaint: /must be an id from `dead-letters list`/ },
+    { args: ['dead-letters', 'list', '--from', 'monday'], complaint: /must be a time like/ },
+    { args: ['dead-letters', 'list', '--state', 'lost'], complaint: /Allowed choices are dead/ },
+    { args: ['dead-letters', 'discard', '--id', '1'], complaint: /say --reason: .*ORDERSCTL_USAGE/ },
+    { args: ['dead-letters', 'replay', '--reason', 'r'], complaint: /say --id, or --of and which/ },
+    { args: ['dead-letters', 'replay', '--of', 'w', '--reason', 'r'], complaint: /say which, or --all/ },
+    {
+      args: ['dead-letters', 'replay', '--id', '1', '--key', 'k', '--reason', 'r'],
+      complaint: /say nothing else/,
+    },
+    { args: ['dead-letters', 'jobs', 'resume', '--id', '0'], complaint: /must be a number from/ },
+    { args: ['consumer', 'pause'], complaint: /say --reason/ },
+    { args: ['consumer', 'kill-switch', '--reason', 'r'], complaint: /say either --off-for or --on/ },
+    { args: ['consumer', 'kill-switch', '--off-for', '10'], complaint: /must be a duration like/ },
   ])('$args is wrong usage: status 2, and what is wrong', async ({ args, complaint }) => {
     const { status, out, err } = await run(...args);
     expect({ status, out }).toEqual({ status: 2, out: '' });

@@ -12,4 +12,18 @@ export const commands = [
   { args: ['relay', 'dead-letters'], variables: ['DATABASE_URL'] },
   { args: ['relay', 'redrive', '--id', '1'], variables: ['DATABASE_URL'] },
   { args: ['relay', 'skip', '--id', '1', '--reason', 'lost'], variables: ['DATABASE_URL'] },
+  { args: ['consumer', 'status'], variables: ['DATABASE_URL'] },
+  { args: ['consumer', 'pause', '--reason', 'maintenance'], variables: ['DATABASE_URL'] },
+  { args: ['consumer', 'resume'], variables: ['DATABASE_URL'] },
+  { args: ['consumer', 'kill-switch', '--off-for', '10m', '--reason', 'bad'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'list'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'show', '--id', '1'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'replay', '--id', '1', '--reason', 'mended'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'discard', '--id', '1', '--reason', 'lost'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'jobs', 'list'], variables: ['DATABASE_URL'] },
+  { args: ['dead-letters', 'jobs', 'resume', '--id', '1'], variables: ['DATABASE_URL'] },
+  {
+    args: ['dead-letters', 'jobs', 'cancel', '--id', '1', '--reason', 'enough'],
+    variables: ['DATABASE_URL'],
+  },
 ];

@@ -1,5 +1,5 @@
 import { testStack, uniqueName } from '@orders/dev-stack/testing';
-import { ordersTopic } from '@orders/events';
+import { deadLettersTopic, ordersTopic } from '@orders/events';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ordersctl } from './ordersctl.ts';
@@ -16,6 +16,7 @@ afterAll(() => admin?.disconnect());
 const environment = (topic: string) => ({
   KAFKA_BROKERS: testStack().kafkaBrokers.join(','),
   ORDERS_TOPIC: topic,
+  DEAD_LETTERS_TOPIC: `${topic}.dead-letters`,
 });
 const apply = (topic: string, ...flags: string[]) =>
   ordersctl(['topics', 'apply', ...flags], environment(topic));
@@ -23,13 +24,19 @@ const partitionsOf = async (topic: string) =>
   (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0]?.partitions ?? [];
 
 describe('ordersctl topics apply', () => {
-  it('creates the declared topic, ready to be written to; again it changes nothing', async () => {
+  it('creates the declared topics, ready to be written to; again it changes nothing', async () => {
     const topic = uniqueName('ctl-orders');
     const { name: _, ...declared } = ordersTopic;
+    const { name: __, ...deadLetters } = deadLettersTopic;
 
     const first = await apply(topic, '--json');
     expect({ status: first.status, err: first.err }).toEqual({ status: 0, err: '' });
-    expect(first.json()).toEqual({ topics: [{ name: topic, ...declared, outcome: 'created' }] });
+    expect(first.json()).toEqual({
+      topics: [
+        { name: topic, ...declared, outcome: 'created' },
+        { name: `${topic}.dead-letters`, ...deadLetters, outcome: 'created' },
+      ],
+    });
     const partitions = await partitionsOf(topic);
     expect(partitions).toHaveLength(12);
     expect(partitions.every((partition) => partition.leader >= 0)).toBe(true);
@@ -41,9 +48,14 @@ describe('ordersctl topics apply', () => {
     await producer.disconnect();
 
     expect((await apply(topic, '--json')).json()).toEqual({
-      topics: [{ name: topic, ...declared, outcome: 'unchanged' }],
+      topics: [
+        { name: topic, ...declared, outcome: 'unchanged' },
+        { name: `${topic}.dead-letters`, ...deadLetters, outcome: 'unchanged' },
+      ],
     });
-    expect((await apply(topic)).out).toBe(`unchanged ${topic} (12 partitions)\n`);
+    expect((await apply(topic)).out).toBe(
+      `unchanged ${topic} (12 partitions)\nunchanged ${topic}.dead-letters (1 partitions)\n`,
+    );
   });
 
   it('refuses an existing topic with another number of partitions and leaves it alone', async () => {
@@ -64,8 +76,9 @@ describe('ordersctl topics apply', () => {
     expect(runs.map(({ status, err }) => ({ status, err }))).toEqual(
       Array.from({ length: 3 }, () => ({ status: 0, err: '' })),
     );
-    const outcomes = runs.flatMap((run) => run.json().topics as { outcome: string }[]);
-    expect(outcomes.filter(({ outcome }) => outcome === 'created')).toHaveLength(1);
+    const outcomes = runs.flatMap((run) => run.json().topics as { name: string; outcome: string }[]);
+    const created = outcomes.filter(({ name, outcome }) => name === topic && outcome === 'created');
+    expect(created).toHaveLength(1);
   });
 
   it('passes on why Kafka refuses: more copies than brokers, by flag or by environment', async () => {

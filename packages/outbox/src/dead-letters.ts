@@ -43,17 +43,17 @@ export interface DeadLetterOptions {
 
 const listMax = 1_000;
 
-/** Dead letters that wait for a decision, oldest first; 1,000 at most. */
+/** Dead letters that wait for a decision, oldest first, of those behind the one numbered `after`; 1,000 at most. */
 export async function listDeadLetters(
   connection: Connection,
-  options: DeadLetterOptions & { readonly limit?: number } = {},
+  options: DeadLetterOptions & { readonly limit?: number; readonly after?: number } = {},
 ): Promise<OutboxDeadLetter[]> {
   const rows = await readRows(
     connection,
     letterColumns,
     `SELECT ${letterSql} FROM ${outboxNames(options.schema).deadLetters} letter
-     WHERE state = 'DEAD' ORDER BY letter.id LIMIT $1`,
-    [Math.min(options.limit ?? listMax, listMax)],
+     WHERE state = 'DEAD' AND letter.id > $2 ORDER BY letter.id LIMIT $1`,
+    [Math.min(options.limit ?? listMax, listMax), options.after ?? 0],
   );
   return rows.map(deadLetterOf);
 }

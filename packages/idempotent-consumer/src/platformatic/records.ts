@@ -67,9 +67,13 @@ function recordOf(
     key,
     value,
     headers: headersOf(headers),
-    timestampMs: timestamp < 0n ? null : Number(timestamp),
+    timestampMs: timestampOf(timestamp),
   };
 }
+
+/** A producer may give any 64 bits, where the topic allows it; what is no time is none. */
+const timestampOf = (timestamp: bigint): number | null =>
+  timestamp < 0n || timestamp > Number.MAX_SAFE_INTEGER ? null : Number(timestamp);
 
 /** By name, in the order in which they came; a name that repeats has a list. */
 function headersOf(headers: ClientRecord['headers']): ConsumedRecord['headers'] {
