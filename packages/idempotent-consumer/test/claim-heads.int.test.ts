@@ -2,11 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { claimHeads } from '../src/scheduled-events.ts';
 import { query } from './flavours.ts';
 import { uniqueName, useDatabase } from './harness.ts';
-import { useMemoryConsumers } from './memory-consumer.ts';
 
 const db = useDatabase();
-const _start = useMemoryConsumers(db);
-const _hourMs = 3_600_000;
 const claiming = { countMax: 10, suspectsMax: 1, leaseMs: 60_000, onDeadLetter: 'block-key' } as const;
 
 /** Rows as accepting would store them: `events` per key, all due. */
