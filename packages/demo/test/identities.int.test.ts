@@ -24,7 +24,7 @@ beforeAll(async () => {
   });
   const key = await runOrdersctl(owner(), 'keys', 'create', '--tenant', 'demo', '--name', 'first');
   apiKey = key.answer.key as string;
-}, 60_000);
+}, 180_000);
 afterAll(() => system?.close());
 
 /** A broker that has just started may have a consumer try again; nobody is refused anything. */

@@ -50,7 +50,7 @@ function checkout(environment: string): {
 const helm = inject('helm');
 const skipped = helm.kind === 'missing' ? ` (skipped: ${helm.reason})` : '';
 
-describe.skipIf(skipped !== '')(`pnpm check:deploy${skipped}`, { timeout: 60_000 }, () => {
+describe.skipIf(skipped !== '')(`pnpm check:deploy${skipped}`, { timeout: 180_000 }, () => {
   test('passes what is checked in', async () => {
     const { code, lines } = await run([]);
     expect({ code, last: lines.at(-1) }).toEqual({
