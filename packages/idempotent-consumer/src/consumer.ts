@@ -1,27 +1,25 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Accepted } from './accepting-transaction.ts';
 import { assertMigrated } from './admission.ts';
 import { createClashReport } from './clash-report.ts';
-import { type AuditedBy, type Control, pauseConsumer, readControl, resumeConsumer } from './control.ts';
-import { type ConsumerCounts, createCounts } from './counts.ts';
-import type { ConsumerError } from './errors.ts';
+import { type AuditedBy, pauseConsumer, resumeConsumer } from './control.ts';
+import { type ConsumerCounts, type Count, createCounts } from './counts.ts';
 import { handleAllBy } from './handler.ts';
 import { createIntake } from './intake.ts';
 import { createKillSwitch } from './kill-switch.ts';
-import { silentLogger, steadyLogger } from './logger.ts';
+import { type Logger, silentLogger, steadyLogger } from './logger.ts';
 import { type MemberStatus, memberStatus } from './member-status.ts';
-import { type ConsumerDeps, type ConsumerOptions, settingsOf } from './options.ts';
-import { createProgress } from './progress.ts';
-import { asError } from './reason.ts';
+import { type ConsumerDeps, type ConsumerOptions, type ConsumerSettings, settingsOf } from './options.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { createReport } from './report.ts';
 import { createRetention } from './retention.ts';
 import { createRetryExecutor } from './retry-executor.ts';
 import { createSkipReport } from './skip-report.ts';
 import { createCompany, createSlots } from './slots.ts';
-import type { ChunkOutcome, RecordChunk } from './source.ts';
+import type { ChunkOutcome, RecordChunk, RecordSource } from './source.ts';
+import { createStandstill, type Standstill } from './standstill.ts';
 import { reportStatus } from './status-loop.ts';
 import type { Settled } from './stored-try.ts';
-import type { ConsumerTransaction } from './transaction.ts';
-import { isTransient } from './transient.ts';
+import { type ConsumerTransaction, runIn } from './transaction.ts';
 
 /** A running member of a consumer group. */
 export interface Consumer {
@@ -60,195 +58,36 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
   deps: ConsumerDeps<Tx>,
   options: ConsumerOptions<E, Tx>,
 ): Consumer {
-  const { source, transaction, metrics, crashPoint = () => {} } = deps;
-  const logger = steadyLogger(deps.logger ?? silentLogger);
+  const { source, transaction, metrics } = deps;
   const settings = settingsOf(options, source.topics);
-  const { consumerName, decode, identity, orderingKey } = settings;
-  const { counts, count } = createCounts(metrics);
-  const killSwitch = createKillSwitch(settings.killSwitch);
-  const progress = createProgress();
-  const skips = createSkipReport(logger, { consumerName, topics: source.topics });
-  const retention =
-    settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
-  const clashes = createClashReport(logger, consumerName);
+  const { consumerName, onDeadLetter } = settings;
+  const parts = partsOf(deps, settings);
+  const { counts, count, logger, progress, killSwitch, standstill, executor, retention } = parts;
   const stopping = new AbortController();
-  let control: Control | undefined; // nothing is done before it is known
-  let stoppedBy: ConsumerError | undefined;
-  let openedBy: { readonly since: Date; readonly error: ConsumerError } | undefined;
   let watching: Promise<unknown> | undefined;
 
-  const mayTry = () => control?.paused === false && stoppedBy === undefined;
-  const accepting = {
-    ...settings,
-    transaction,
-    logger,
-    crashPoint,
-    killSwitch,
-    deadLetterSink: deps.deadLetterSink,
-    handleAll: handleAllBy(settings),
-    reading: { decode, identity, orderingKey },
-    onStandstill,
-    company: createCompany(),
-    progress,
-  };
-  const executor = createRetryExecutor(
-    { ...accepting, mayTry, onSettled },
-    {
-      parallelMax: settings.retriesInParallelMax,
-      pollIntervalMs: settings.pollIntervalMs,
-      leaseMs: settings.handleTimeoutMs + leaseMarginMs,
-      startsMax: settings.startsMax,
-    },
-  );
-  const intake = createIntake<E, Tx>({
-    ...accepting,
-    groupId: source.groupId,
-    slots: createSlots(settings.partitionsInParallelMax),
-    count,
-    acceptSeconds: metrics?.acceptSeconds,
-    turn,
-    onAccepted,
-    onProgress: (chunk) => progress.goOn(chunk.records),
-    onSkipped: (records) => {
-      count('skipped', records);
-      skips.skipped(records);
-    },
-    backoff: { baseMs: settings.acceptRetryBaseMs, maxMs: settings.acceptRetryMaxMs },
-  });
-
-  async function onChunk(chunk: RecordChunk) {
-    const done = progress.begin(chunk.records, 'chunk');
-    let outcome: ChunkOutcome = 'abandoned';
-    try {
-      outcome = await intake(chunk);
-      return outcome;
-    } finally {
-      done(outcome === 'accepted');
-    }
-  }
-
-  /** Resolves when the chunk may be tried, or is no longer ours. */
-  async function turn(chunk: RecordChunk): Promise<void> {
-    while (!mayTry() && !chunk.signal.aborted) {
-      progress.goOn(chunk.records);
-      await sleep(turnPollMs, undefined, { signal: chunk.signal }).catch(() => undefined);
-    }
-    await killSwitch.turn(chunk.signal);
-    progress.goOn(chunk.records);
-  }
-
-  function onAccepted(accepted: Accepted): void {
-    const { handled, duplicates, fromOtherTopic, scheduled, deadLetters, invalid, outcomes } = accepted;
-    count('handled', handled);
-    count('duplicates', duplicates.length);
-    count('duplicatesFromOtherTopic', fromOtherTopic.length);
-    clashes(fromOtherTopic);
-    count('scheduled', scheduled.length);
-    count('deadLetters', deadLetters.length);
-    skips.known(handled + duplicates.length + scheduled.length + invalid.length);
-    noteCommitted(outcomes);
-    for (const { eventId, orderingKey: key, state, attempts, reason } of scheduled) {
-      const entry = { consumerName, eventId, orderingKey: key, attempts, reason };
-      if (state === 'SKIPPED') logger.warn(entry, 'event skipped, as routeError said');
-      else if (state === 'DUE' && reason !== null) logger.warn(entry, 'event failed and will be tried again');
-    }
-    const loggedReasons = new Map(invalid.map((one) => [one.reason, one.loggedReason]));
-    for (const { id, topic, partition, offset, eventId, reason } of deadLetters) {
-      const logged = loggedReasons.get(reason) ?? reason;
-      logger.warn({ consumerName, id, topic, partition, offset, eventId, reason: logged }, 'dead letter');
-    }
-    if (scheduled.length > 0) executor.wake();
-    const sums = { handled, duplicates: duplicates.length, scheduled: scheduled.length };
-    logger.debug({ consumerName, ...sums, deadLetters: deadLetters.length }, 'chunk accepted');
-  }
-
-  function onSettled({ claimed, state, attempts, loggedReason, deadLetters, ...settled }: Settled): void {
-    const { eventId, orderingKey: key } = claimed;
-    const entry = {
-      consumerName,
-      eventId,
-      orderingKey: key,
-      attempts,
-      reason: loggedReason ?? settled.reason,
-    };
-    count('deadLetters', deadLetters.length);
-    count(state === 'DONE' ? 'handled' : 'retriesFailed');
-    noteCommitted(state === 'DONE' ? { succeeded: 1, failedKeys: [] } : { succeeded: 0, failedKeys: [key] });
-    if (state === 'DEAD') logger.warn(entry, 'dead letter');
-    else if (state === 'DUE') logger.warn(entry, 'event failed again and will be tried again');
-    else logger.info(entry, state === 'DONE' ? 'stored event handled' : 'event skipped');
-  }
-
-  function noteCommitted(outcomes: Parameters<typeof killSwitch.committed>[0]): void {
-    if (!killSwitch.committed(outcomes).hasClosed) return;
-    openedBy = undefined;
-    logger.info({ consumerName }, 'kill switch closed: events are handled again');
-    executor.wake();
-  }
-
-  function onStandstill(error: ConsumerError): void {
-    if (error.code === 'CONSUMER_STOPPED') {
-      stoppedBy = error;
-      logger.error({ consumerName, err: error }, 'consumer stands still until it is started anew');
-      return;
-    }
-    const { delayMs, hasOpened } = killSwitch.tripped();
-    if (hasOpened) count('killSwitchOpened');
-    openedBy = { since: openedBy?.since ?? new Date(), error };
-    logger.error(
-      { consumerName, delayMs, err: error },
-      'kill switch is open: many different events fail, which looks like a fault of this release; nothing of them is stored, trying again. To go on and dead-letter them, override the kill switch',
-    );
-  }
-
-  const inTransaction = <R>(work: (tx: Tx) => Promise<R>) =>
-    transaction(work, { signal: new AbortController().signal });
-
-  async function learnControl(): Promise<void> {
-    control = await inTransaction((tx) => readControl(tx, consumerName));
-    killSwitch.offUntil(control.killSwitchOffUntilMs);
-  }
-
-  /** Learns what operators have said, now and then; while the database does not answer the last word counts. */
-  async function watchControl(): Promise<void> {
-    const { signal } = stopping;
-    while (!signal.aborted) {
-      try {
-        await learnControl();
-      } catch (error) {
-        const level = isTransient(error) ? 'debug' : 'error';
-        logger[level]({ consumerName, err: asError(error) }, 'consumer_control cannot be read for now');
-      }
-      await sleep(settings.pollIntervalMs, undefined, { signal }).catch(() => undefined);
-    }
-  }
-
   const isHealthy = () =>
-    stoppedBy === undefined &&
+    !standstill.isStopped() &&
     source.isHealthy() &&
     !killSwitch.isOpen() &&
     progress.isGettingOn(settings.stalledAfterMs);
-
   const own = () => ({
     isHealthy: isHealthy(),
-    isPaused: control?.paused === true,
-    killSwitch: openedBy ?? null,
-    stoppedBy: stoppedBy ?? null,
+    isPaused: standstill.isPaused(),
+    killSwitch: standstill.openedBy(),
+    stoppedBy: standstill.stoppedBy(),
     counts: { ...counts },
   });
-  const { onDeadLetter } = settings;
   const status = () => memberStatus({ consumerName, onDeadLetter, source, transaction, progress, own });
 
   return {
     async start() {
       await assertMigrated(transaction);
-      watching ??= Promise.all([
-        watchControl(),
-        metrics && reportStatus(metrics, status, { stop: stopping.signal }),
-      ]);
+      const stop = stopping.signal;
+      watching ??= Promise.all([standstill.watch(stop), metrics && reportStatus(metrics, status, { stop })]);
       executor.start();
       retention?.start();
-      source.start({ onChunk, logger, count: (what) => count(what) });
+      source.start({ onChunk: parts.onChunk, logger, count: (what) => count(what) });
     },
     async stop() {
       await source.stop();
@@ -261,12 +100,12 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
     counts: () => ({ ...counts }),
     status,
     async pause(by) {
-      await inTransaction((tx) => pauseConsumer(tx, consumerName, by));
-      await learnControl();
+      await runIn(transaction, (tx) => pauseConsumer(tx, consumerName, by));
+      await standstill.learn();
     },
     async resume(by) {
-      await inTransaction((tx) => resumeConsumer(tx, consumerName, by));
-      await learnControl();
+      await runIn(transaction, (tx) => resumeConsumer(tx, consumerName, by));
+      await standstill.learn();
       executor.wake();
     },
   };
@@ -274,5 +113,103 @@ export function createConsumer<E, Tx extends ConsumerTransaction>(
 
 /** A claimed event is this process's alone for as long as its handler may run, and a little. */
 const leaseMarginMs = 10_000;
-/** How soon a chunk in hand notices that the consumer was resumed. */
-const turnPollMs = 200;
+
+/** What a consumer is composed of. */
+function partsOf<E, Tx extends ConsumerTransaction>(
+  deps: ConsumerDeps<Tx>,
+  settings: ConsumerSettings<E, Tx>,
+) {
+  const { source, transaction, metrics, deadLetterSink, crashPoint = () => {} } = deps;
+  const { consumerName, decode, identity, orderingKey, pollIntervalMs } = settings;
+  const logger = steadyLogger(deps.logger ?? silentLogger);
+  const { counts, count } = createCounts(metrics);
+  const killSwitch = createKillSwitch(settings.killSwitch);
+  const progress = createProgress();
+  const standstill = createStandstill({
+    ...{ consumerName, transaction, logger, count, killSwitch, progress, pollIntervalMs },
+    onClosed: () => executor.wake(),
+  });
+  const accepting = {
+    ...settings,
+    ...{ transaction, logger, crashPoint, killSwitch, deadLetterSink, progress },
+    handleAll: handleAllBy(settings),
+    reading: { decode, identity, orderingKey },
+    onStandstill: standstill.begin,
+    company: createCompany(),
+  };
+  const hearing = hearingOf({ logger, count, standstill, source, consumerName, wake: () => executor.wake() });
+  const executor = createRetryExecutor(
+    { ...accepting, mayTry: standstill.mayTry, onSettled: hearing.onSettled },
+    {
+      parallelMax: settings.retriesInParallelMax,
+      pollIntervalMs,
+      leaseMs: settings.handleTimeoutMs + leaseMarginMs,
+      startsMax: settings.startsMax,
+    },
+  );
+  const intake = createIntake<E, Tx>({
+    ...accepting,
+    groupId: source.groupId,
+    slots: createSlots(settings.partitionsInParallelMax),
+    count,
+    acceptSeconds: metrics?.acceptSeconds,
+    turn: standstill.turn,
+    onAccepted: hearing.onAccepted,
+    onSkipped: hearing.onSkipped,
+    onProgress: (chunk) => progress.goOn(chunk.records),
+    backoff: { baseMs: settings.acceptRetryBaseMs, maxMs: settings.acceptRetryMaxMs },
+  });
+  const retention =
+    settings.retention && createRetention({ transaction, logger, consumerName, source }, settings.retention);
+  const onChunk = watched(intake, progress);
+  return { counts, count, logger, progress, killSwitch, standstill, executor, retention, onChunk };
+}
+
+/** Who hears of what was committed. */
+function hearingOf(deps: {
+  readonly logger: Logger;
+  readonly count: Count;
+  readonly standstill: Standstill;
+  readonly source: RecordSource;
+  readonly consumerName: string;
+  /** Something was stored that may be due. */
+  readonly wake: () => void;
+}) {
+  const { logger, count, standstill, consumerName } = deps;
+  const skips = createSkipReport(logger, { consumerName, topics: deps.source.topics });
+  const clashes = createClashReport(logger, consumerName);
+  const report = createReport(logger, count, consumerName);
+  return {
+    onAccepted(accepted: Accepted): void {
+      const { handled, duplicates, fromOtherTopic, scheduled, invalid, outcomes } = accepted;
+      report.accepted(accepted);
+      clashes(fromOtherTopic);
+      skips.known(handled + duplicates.length + scheduled.length + invalid.length);
+      standstill.committed(outcomes);
+      if (scheduled.length > 0) deps.wake();
+    },
+    onSettled(settled: Settled): void {
+      report.settled(settled);
+      const failedKeys = settled.state === 'DONE' ? [] : [settled.claimed.orderingKey];
+      standstill.committed({ succeeded: 1 - failedKeys.length, failedKeys });
+    },
+    onSkipped(records: number): void {
+      count('skipped', records);
+      skips.skipped(records);
+    },
+  };
+}
+
+/** The intake, with its progress told. */
+function watched(intake: (chunk: RecordChunk) => Promise<ChunkOutcome>, progress: Progress) {
+  return async (chunk: RecordChunk): Promise<ChunkOutcome> => {
+    const done = progress.begin(chunk.records, 'chunk');
+    let outcome: ChunkOutcome = 'abandoned';
+    try {
+      outcome = await intake(chunk);
+      return outcome;
+    } finally {
+      done(outcome === 'accepted');
+    }
+  };
+}

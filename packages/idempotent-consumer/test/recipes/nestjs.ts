@@ -1,9 +1,10 @@
 // NestJS: a provider that runs a consumer for as long as the application runs. Needs `app.enableShutdownHooks()`, and
 // imports its types from '@nestjs/common'.
-import type { BeforeApplicationShutdown, FactoryProvider, OnApplicationBootstrap } from './nestjs-common.ts';
+
 import pg from 'pg';
 import { type Consumer, createConsumer, pgTransaction, type RecordSource } from '../../src/index.ts';
 import { decodeCount } from '../counting.ts';
+import type { BeforeApplicationShutdown, FactoryProvider, OnApplicationBootstrap } from './nestjs-common.ts';
 
 export class CountingConsumer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #consumer: Consumer;
