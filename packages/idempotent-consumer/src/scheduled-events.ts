@@ -35,18 +35,31 @@ export interface ClaimedEvent {
   readonly starts: number;
 }
 
-/** Keys that have an unfinished event, of those given. Events of such a key are stored behind it. */
+/** A consumer with few unfinished events is asked for their keys instead of about each key of a chunk. */
+const fewUnfinished = 100;
+
+/**
+ * Keys that have an unfinished event: at least those of the given ones that have. Events of such a key are stored
+ * behind it.
+ */
 export async function blockedKeys(
   tx: ConsumerTransaction,
   consumerName: string,
   keys: readonly string[],
   onDeadLetter: OnDeadLetter,
 ): Promise<ReadonlySet<string>> {
+  const isUnfinished = `s.worker_id = $1 AND s.${unfinishedSql(onDeadLetter)}`;
+  const first = await askRows<{ key: string }>(
+    tx,
+    asAnswer(`SELECT s.ordering_key AS key FROM scheduled_events s WHERE ${isUnfinished}
+      ORDER BY s.ordering_key LIMIT ${fewUnfinished + 1}`),
+    [consumerName],
+  );
+  if (first.length <= fewUnfinished) return new Set(first.map(({ key }) => key));
   const rows = await askRows<{ key: string }>(
     tx,
-    asAnswer(`SELECT k.key FROM unnest($2::text[]) AS k (key) WHERE EXISTS (
-      SELECT FROM scheduled_events s
-      WHERE s.worker_id = $1 AND s.ordering_key = k.key AND s.${unfinishedSql(onDeadLetter)})`),
+    asAnswer(`SELECT k.key FROM unnest($2::text[]) AS k (key)
+      WHERE EXISTS (SELECT FROM scheduled_events s WHERE ${isUnfinished} AND s.ordering_key = k.key)`),
     [consumerName, [...new Set(keys)]],
   );
   return new Set(rows.map(({ key }) => key));

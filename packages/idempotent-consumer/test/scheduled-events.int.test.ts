@@ -141,4 +141,27 @@ describe('scheduled events', () => {
       { message: 'consumer stands still until it is started anew' },
     ]);
   });
+
+  it.each([3, 150])(
+    'a key that is blocked among %i others is found, and none is taken for blocked',
+    async (others) => {
+      const name = uniqueName('among');
+      const { source, consumerName } = await start({ handle: countUp, pollIntervalMs: 60_000 });
+      await db().pool.query(
+        `INSERT INTO scheduled_events (worker_id, event_id, ordering_key, topic, "partition", "offset", headers, state,
+         attempts, next_at)
+       SELECT $1, 'e' || i, 'key:' || $2 || i, 't', 0, i, '', 'DEAD', 1, now() FROM generate_series(1, $3::int) i`,
+        [consumerName, name, others],
+      );
+      const events = [counting(`${name}-a`, `${name}${others}`), counting(`${name}-b`, `${name}0`)];
+      await source.deliver(events);
+      expect(await db().counted(`${name}${others}`)).toBe(0);
+      expect(await db().counted(`${name}0`)).toBe(1);
+      expect((await db().scheduled(consumerName)).at(-1)).toMatchObject({
+        event_id: `${name}-a`,
+        state: 'DUE',
+        attempts: 0,
+      });
+    },
+  );
 });
