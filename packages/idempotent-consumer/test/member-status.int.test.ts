@@ -65,6 +65,33 @@ describe('status()', () => {
     expect(behind.lagMs).toBeCloseTo(300_000, -4);
   });
 
+  it('an event that is being tried again was accepted before: it is no lag', async () => {
+    const secondTry = Promise.withResolvers<void>();
+    const { consumer, source } = await start({
+      handle: async (_, __, { attempt }) => {
+        if (attempt === 1) throw new Error('not yet');
+        await secondTry.promise;
+      },
+    });
+    const name = uniqueName('again');
+    await source.deliver([{ ...counting(`${name}-1`, name), timestampMs: minutesAgo(10) }]);
+    const isBeingTried = async () =>
+      (
+        await db().pool.query(
+          `SELECT FROM scheduled_events WHERE ordering_key = $1 AND lease_until IS NOT NULL`,
+          [`key:${name}`],
+        )
+      ).rowCount;
+    await expect.poll(isBeingTried, soon).toBe(1);
+    expect(await consumer.status()).toMatchObject({
+      lagMs: 0,
+      oldestNotAccepted: null,
+      stored: { scheduled: { count: 1 } },
+    });
+    secondTry.resolve();
+    await expect.poll(() => consumer.counts().handled, soon).toBe(1);
+  });
+
   it('while the broker does not answer it says so, and the rest nevertheless', async () => {
     const source = { ...memorySource(), positions: () => Promise.reject(new Error('no broker')) };
     const { consumer } = await start({ handle: countUp, source });
