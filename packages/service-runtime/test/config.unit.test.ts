@@ -31,6 +31,7 @@ describe('loadConfig', () => {
       SHUTDOWN_TIMEOUT_MS: 25_000,
       DATABASE_POOL_MAX: 10,
       ORDERS_TOPIC: 'orders.events',
+      DEAD_LETTERS_TOPIC: 'orders.dead-letters',
       KAFKA_TLS: false,
       KAFKA_SASL_MECHANISM: 'scram-sha-512',
       RATE: 0.7,
