@@ -75,10 +75,17 @@ export async function useAll(pool: pg.Pool, url: string) {
     await database.until(`SELECT count(*) FROM outbox_maintenance WHERE relay IS NOT NULL`, '1');
     const status = await outboxStatus(pool);
     const own = relay.status();
-    const letters = await listDeadLetters(pool);
+    // Their numbers are as their lanes came first.
+    const letters = (await listDeadLetters(pool)).toSorted((a, b) =>
+      a.orderingKey.localeCompare(b.orderingKey),
+    );
     await relay.stop();
     const redriven = await redrive(pool, { aggregateType: 'thing', orderingKey: 'dead' });
-    const skipped = await skip(pool, letters.at(-1)?.id ?? 0, 'too large');
+    const skipped = await skip(
+      pool,
+      letters.find(({ orderingKey }) => orderingKey === 'given up')?.id ?? 0,
+      'too large',
+    );
     return {
       published: broker
         .read('well')
@@ -86,8 +93,15 @@ export async function useAll(pool: pg.Pool, url: string) {
       pause: [paused.reason, isRecent(paused.since), isDeepStrictEqual(paused, resumed)],
       relay: [own.published, own.marked, own.fenced, own.deadLettered, own.buckets.length, own.parked.length],
       status: comparable(status, own.relayId),
-      letters: letters.map(({ eventId, failedAt, ...one }) => [one, uuid.test(eventId), isRecent(failedAt)]),
-      decided: [...redriven, skipped].map(({ id, state, history }) => [id, state, history.length]),
+      letters: letters.map(({ id, eventId, failedAt, ...one }) => [
+        one,
+        ...[Number.isSafeInteger(id), uuid.test(eventId), isRecent(failedAt)],
+      ]),
+      decided: [...redriven, skipped].map(({ orderingKey, state, history }) => [
+        orderingKey,
+        state,
+        history.length,
+      ]),
       unpublished: await adoptRestoredOutbox(pool),
     };
   } finally {
