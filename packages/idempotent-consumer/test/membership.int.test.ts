@@ -66,11 +66,17 @@ describe('a member of its group', () => {
     const topic = await createTestTopic('give-up');
     const name = uniqueName('give-up');
     await produce(topic, [countRecord('g1', name)]);
+    let hasBegun = false;
     const first = await startConsumer({
       topic,
       acceptRetryBaseMs: 600_000,
       acceptRetryMaxMs: 600_000,
-      deps: { transaction: serverIsStarting },
+      deps: {
+        transaction: (work) => (hasBegun ? serverIsStarting() : db().transaction(work)),
+        crashPoint: (point) => {
+          hasBegun ||= point === 'consumer.accept.begun';
+        },
+      },
     });
     await expect.poll(() => first.consumer.counts().retries, soon).toBeGreaterThan(0);
     await first.consumer.stop();
