@@ -90,8 +90,9 @@ describe('the records of a kafkajs source', () => {
       topic,
       values.map((value) => ({ value, key: `k${value.length}` })),
     );
-    // Each answer of the broker is larger than a chunk may be, so that records are copied out of it.
-    const { records } = start({ topics: [topic], chunkBytesMax: 10_000 });
+    // Each answer of the broker is larger than it should be, so that records are copied out of it.
+    const sizes = { chunkBytesMax: 10_000, fetchBytesMax: 10_000, partitionBytesMax: 10_000 };
+    const { records } = start({ topics: [topic], ...sizes });
     await expect.poll(() => records.length, soon).toBe(50);
     expect(records.map((record) => shown(record.value))).toEqual(values);
     for (const record of records)

@@ -62,11 +62,15 @@ export function createLanes(context: LanesContext): Lanes {
 
   async function handle(payload: EachBatchPayload, member: Member): Promise<void> {
     const key = keyOf(payload.batch.topic, payload.batch.partition);
+    const onAccepted = (offset: bigint) => {
+      const before = next.get(key);
+      if (before?.member !== member || before.offset < offset) next.set(key, { member, offset });
+    };
     const onCommit = (offset: bigint) => {
       committed = true;
-      next.set(key, { member, offset });
+      onAccepted(offset);
     };
-    const lane = { held: false, onCommit };
+    const lane = { held: false, onAccepted, onCommit };
     const end = deliver(payload, member, context, lane).finally(() => {
       busy.delete(key);
       change(key);
@@ -123,7 +127,7 @@ async function deliver(
   payload: EachBatchPayload,
   member: Member,
   { sink, settings, membership, ending }: LanesContext,
-  lane: { held: boolean; onCommit(next: bigint): void },
+  lane: { held: boolean; onAccepted(next: bigint): void; onCommit(next: bigint): void },
 ): Promise<void> {
   const { topic, partition, messages } = payload.batch;
   const isOurs = () => membership.current() === member && !payload.isStale();
@@ -137,15 +141,22 @@ async function deliver(
     const records = kept(chunk, Math.max(settings.chunkBytesMax, answerBytesMax));
     left -= records.length;
     const last = (records.at(-1) ?? records[0]).offset;
+    let isCommitted = false;
     const commitOffsets = async (upTo = last): Promise<boolean> => {
       if (!isOurs()) return false;
       lane.onCommit(await commit(payload, upTo));
+      isCommitted ||= upTo === last;
       return true;
     };
     const outcome = await sink.onChunk({ records, signal, commitOffsets });
     if (outcome === 'abandoned') {
       if (!signal.aborted) await sleep(abandonedPauseMs, undefined, { signal }).catch(() => undefined);
       return;
+    }
+    // Only in kafkajs's memory: this member goes on behind a chunk, also where nothing was committed.
+    if (!isCommitted && isOurs()) {
+      payload.resolveOffset(last);
+      lane.onAccepted(BigInt(last) + 1n);
     }
     // A partition that is held keeps no more than a chunk in memory: the rest is fetched again.
     if (lane.held && left > 0 && !isSmall(messages.slice(-left), settings.chunkBytesMax)) return;
