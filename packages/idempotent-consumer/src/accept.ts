@@ -118,9 +118,9 @@ async function acceptInOne<E, Tx extends ConsumerTransaction>(
 }
 
 /**
- * A handler has ended the transaction in which it and others worked; what they did after that was committed statement by
- * statement, whether it was a COMMIT or a ROLLBACK: which of the events are handled nobody knows, and
- * the inbox may have them all. None may be handled again, none may be lost.
+ * A handler has ended the transaction in which it and others worked. Whether by COMMIT or by ROLLBACK, what they did
+ * after that was committed statement by statement. Nobody knows which of the events are handled, and the inbox may have
+ * them all. None may be handled again, none may be lost.
  */
 async function acceptEnded<E, Tx extends ConsumerTransaction>(
   deps: AcceptDeps<E, Tx>,

@@ -45,7 +45,9 @@ export interface PartitionPosition {
  * It guarantees that
  * - the chunks of one partition come one after the other, in order, and none is left out;
  * - a partition whose chunk is not dealt with holds up no other partition, not even of the same broker;
- * - offsets move by `commitOffsets` only, and a chunk fetched under a membership that is over commits nothing;
+ * - offsets move by `commitOffsets` only, and a chunk fetched under a membership that is over commits nothing; the one
+ *   exception is a group that begins at the end or at a time, whose beginning is committed at once: what comes before
+ *   its first chunk would else be skipped by a restart;
  * - it keeps its place in the group while chunks are being handled, however long that takes;
  * - where a new group begins is its option; an offset that is out of range is never skipped in silence;
  * - what it holds in memory is bounded in bytes;
