@@ -15,7 +15,7 @@ const skipped = checkout.kind === 'missing' ? ` (skipped: ${checkout.reason})` :
 const thisCheckout = new URL('../../../', import.meta.url);
 const times = { readinessPeriodMs: 250, propagationMs: 500 };
 const environment: Record<App, Record<string, string>> = {
-  'order-api': { DRAIN_DELAY_MS: '1000' },
+  'order-api': { DRAIN_DELAY_MS: '3000' },
   'outbox-relay': {},
   'payment-worker': { KAFKA_SESSION_TIMEOUT_MS: '6000' },
 };
