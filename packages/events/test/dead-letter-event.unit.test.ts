@@ -60,7 +60,8 @@ describe('the dead-letter event', () => {
     fc.assert(
       fc.property(headers, fc.option(text), (claimed, eventId) => {
         const event = deadLetterEvent({ ...letter, headers: claimed, eventId }, options);
-        for (const value of Object.values(event.headers)) expect(value).toMatch(/^[\x20-\x7e]{1,250}$/);
+        const isPlain = (value: string) => /^[\x20-\x7e]{1,250}$/.test(value);
+        expect(Object.values(event.headers).filter((value) => !isPlain(value))).toEqual([]);
       }),
     );
   });

@@ -7,11 +7,12 @@ import {
   packProjects,
   run,
 } from '@orders/dev-stack/packed';
+import { readReadme } from '@orders/dev-stack/readme';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 import { importers, tsconfig } from './importers.ts';
-import { readme, snippetsOf } from './readme.ts';
 
+const readme = readReadme('packages/idempotent-consumer');
 const packageDir = resolve(import.meta.dirname, '..');
 
 /** `engines` allows it. */
@@ -88,7 +89,7 @@ it("all its entries compile strictly and load, and so do the README's snippets",
   const peers = Object.keys(manifest.peerDependencies);
   // vitest and @platformatic/kafka have declarations that need a package more.
   const others = ['vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
-  const snippets = snippetsOf(readme).map((code, i) => [`src/readme-${i}.ts`, code] as const);
+  const snippets = readme.snippets.map((code, i) => [`src/readme-${i}.ts`, code] as const);
   expect(snippets.length).toBeGreaterThan(2);
   const dir = await projects.make('full', [...peers, ...others], {
     'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),

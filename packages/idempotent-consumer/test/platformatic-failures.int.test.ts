@@ -158,16 +158,20 @@ it.concurrent('fetches no more than it may hold while nothing is dealt with', as
 });
 
 it.concurrent('a batch that cannot be read holds up its own partition only, and is told with its offset', async () => {
-  let isMended = false;
+  let isUnreadable = false;
+  let areAllFetched = false;
   const broker = await openPlatformatic({}, (options) => {
     const consumer = createTestConsumer(options);
     const fetch = consumer.fetch.bind(consumer) as Consumer['fetch'];
     consumer.fetch = (async (request: Parameters<typeof fetch>[0]) => {
       const partitions = request.topics.flatMap((one) => one.partitions);
-      // What the client does with bytes that it cannot decode: the whole answer is lost.
       const bad = partitions.find(({ partition, fetchOffset }) => partition === 0 && fetchOffset === 3n);
-      if (bad !== undefined && !isMended) throw new RangeError('offset is outside the bounds of the buffer');
-      return fetch(request);
+      if (bad !== undefined && partitions.length === 3) areAllFetched = true;
+      const answer = await fetch(request);
+      // What the client does with bytes that it cannot decode: the whole answer is lost.
+      if (bad !== undefined && isUnreadable)
+        throw new RangeError('offset is outside the bounds of the buffer');
+      return answer;
     }) as typeof fetch;
     return consumer;
   });
@@ -176,6 +180,8 @@ it.concurrent('a batch that cannot be read holds up its own partition only, and 
   await withMembers(broker, async (startMember) => {
     const member = startMember({ groupId: uniqueGroup(), topics: [topic] });
     await vi.waitFor(() => expect(member.offsets(0)).toEqual([0, 1, 2]), soon);
+    await vi.waitFor(() => expect(areAllFetched).toBe(true), soon);
+    isUnreadable = true;
     await broker.produce(
       topic,
       [0, 1, 2].flatMap((partition) => numbered(partition, 3, 3)),
@@ -185,7 +191,7 @@ it.concurrent('a batch that cannot be read holds up its own partition only, and 
     }, soon);
     await vi.waitFor(() => expect(member.counts).toContain('unreadableBatches'), soon);
     expect(member.errors[0]).toMatchObject({ topic, partition: 0, offset: '3' });
-    isMended = true;
+    isUnreadable = false;
     await vi.waitFor(() => expect(member.offsets(0)).toEqual(upTo(6)), soon);
   });
   await broker.close();

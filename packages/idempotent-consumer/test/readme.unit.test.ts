@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { readReadme } from '@orders/dev-stack/readme';
 import { describe, expect, it } from 'vitest';
 import * as consumer from '../src/index.ts';
 import { settingsOf as kafkajsSettings } from '../src/kafkajs/options.ts';
 import { settingsOf } from '../src/options.ts';
 import * as testing from '../src/testing.ts';
-import { optionsOf, readme, rowsBelow, snippetsOf } from './readme.ts';
 
+const { text, snippets, rowsBelow, optionsOf } = readReadme('packages/idempotent-consumer');
 const section = 'Options that matter';
 const optionsOfConsumer = optionsOf('options.ts', 'ConsumerOptions');
 const optionsOfSources = [
@@ -16,7 +17,7 @@ const optionsOfSources = [
 
 describe('the README', () => {
   it('has at most 2,000 words', () => {
-    expect(readme.match(/\S*\w\S*/g)?.length).toBeLessThanOrEqual(2_000);
+    expect(text.match(/\S*\w\S*/g)?.length).toBeLessThanOrEqual(2_000);
   });
 
   it('names no option that does not exist, and those of sources only where both have them', () => {
@@ -42,7 +43,7 @@ describe('the README', () => {
   });
 
   it('names no function that does not exist', () => {
-    const named = readme.match(
+    const named = text.match(
       /`(?=[a-z]\w*(?:DeadLetters?|Status|Job|Switch|Twice|At|Contract|Source|Once)\b)\w+/g,
     );
     const names = [...new Set(named?.map((name) => name.slice(1)))];
@@ -53,12 +54,12 @@ describe('the README', () => {
   });
 
   it('links to files that are there', () => {
-    const links = [...readme.matchAll(/\]\((\.[^)#]+)/g)].map(([, link]) => link as string);
+    const links = [...text.matchAll(/\]\((\.[^)#]+)/g)].map(([, link]) => link as string);
     expect(links.length).toBeGreaterThan(0);
     expect(links.filter((link) => !existsSync(join(import.meta.dirname, '..', link)))).toEqual([]);
   });
 
   it('has snippets, which the test of the package compiles', () => {
-    expect(snippetsOf(readme).length).toBeGreaterThan(4);
+    expect(snippets.length).toBeGreaterThan(4);
   });
 });

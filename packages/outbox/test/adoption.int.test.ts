@@ -1,7 +1,9 @@
+import { readReadme } from '@orders/dev-stack/readme';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bucketOf } from '../src/index.ts';
 import { type OutboxDatabase, openTestDatabase } from './fixture.ts';
-import { readme } from './readme.ts';
+
+const readme = readReadme('packages/outbox').text;
 
 let database: OutboxDatabase;
 beforeAll(async () => {

@@ -2,10 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { startService } from '@orders/dev-stack';
+import { readReadme } from '@orders/dev-stack/readme';
 import { createTestDatabase, testStack } from '@orders/dev-stack/testing';
 import pg from 'pg';
 import { openTestTopic } from './fixture.ts';
-import { readme, snippetsOf } from './readme.ts';
+
+const readme = readReadme('packages/outbox');
 
 /**
  * The README's snippets that are programs, word for word but for the addresses and the topic, which are those of the test.
@@ -24,7 +26,7 @@ export async function openFirstUse(dir: string) {
 
   /** Runs the snippet that holds `mark` as a program, and behind it `more`. */
   async function run(mark: string, more = '') {
-    const snippet = snippetsOf(readme).find((code) => code.includes(mark)) ?? '';
+    const snippet = readme.snippets.find((code) => code.includes(mark)) ?? '';
     const text = Object.entries(here).reduce(
       (code, [stated, real]) => code.replaceAll(stated, real),
       snippet + more,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readReadme } from '@orders/dev-stack/readme';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
 import { checkHistory } from '../src/testing.ts';
@@ -8,8 +9,9 @@ import { openFirstUse } from './first-use.ts';
 import { readTopic } from './fixture.ts';
 import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
 import { mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
-import { readme, snippetsOf } from './readme.ts';
 import { openShippingService } from './shipping-service.ts';
+
+const readme = readReadme('packages/outbox');
 
 /** `engines` allows it. */
 const oldestNode = '22.0.0';
@@ -203,7 +205,7 @@ function installAll() {
 
 /** Each snippet is a module that stands by itself; the one that calls the test kit is a test. */
 function readmeModules(): Record<string, string> {
-  const modules = snippetsOf(readme).map((code, i) => {
+  const modules = readme.snippets.map((code, i) => {
     const name = code.includes('publisherContract(') ? `readme-${i}.test` : `readme-${i}`;
     return [`src/${name}.ts`, code] as const;
   });
