@@ -1,4 +1,5 @@
 import { answerOf, ask, run } from './ask.ts';
+import type { RecordChunk } from './source.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
 /** A chunk as a consumer's group knows it. */
@@ -9,6 +10,44 @@ export interface ChunkPlace {
   readonly partition: number;
   /** Decimal. */
   readonly firstOffset: string;
+}
+
+/** Says of each chunk whether its start is to be noted. */
+export interface StartsToNote {
+  has(chunk: RecordChunk): boolean;
+  /** The chunk was taken over. */
+  accepted(chunk: RecordChunk): void;
+}
+
+/** A chunk of more records is always noted. */
+const unnotedRecordsMax = 500;
+/** Records from a partition's beginning here in which all chunks are noted: the one that was in hand, and a few before. */
+const notedRecords = 4 * unnotedRecordsMax;
+
+/**
+ * A note costs a transaction, and it tells something only to the process that comes after one that died. That one begins
+ * where the group's offset stands: with the chunk that was in hand, or with a chunk before it whose commit was lost. So
+ * the chunks are noted with which a partition begins here. A process that dies later dies once more for that.
+ */
+export function createStartsToNote(): StartsToNote {
+  const partitions = new Map<string, { signal: AbortSignal; accepted: number }>();
+
+  /** A membership that is over, and the partition's beginning with it, shows in the signal of its last chunk. */
+  function partitionOf({ records: [{ topic, partition }], signal }: RecordChunk) {
+    const key = `${partition} ${topic}`;
+    const known = partitions.get(key);
+    const accepted = known === undefined || known.signal.aborted ? 0 : known.accepted;
+    const now = { signal, accepted };
+    partitions.set(key, now);
+    return now;
+  }
+
+  return {
+    has: (chunk) => chunk.records.length > unnotedRecordsMax || partitionOf(chunk).accepted < notedRecords,
+    accepted(chunk) {
+      partitionOf(chunk).accepted += chunk.records.length;
+    },
+  };
 }
 
 /**

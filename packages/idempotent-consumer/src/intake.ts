@@ -1,6 +1,12 @@
 import { acceptAsDead, acceptChunk, type OnAccepted } from './accept.ts';
 import type { Acceptance, AcceptDeps } from './accepting-transaction.ts';
-import { beginAlone, beginChunk, type ChunkPlace } from './chunk-starts.ts';
+import {
+  beginAlone,
+  beginChunk,
+  type ChunkPlace,
+  createStartsToNote,
+  type StartsToNote,
+} from './chunk-starts.ts';
 import type { Histogram } from './metrics.ts';
 import { createPatience, entryOf, type Patience, type PatienceDeps } from './patience.ts';
 import { createRecentIds } from './recent-ids.ts';
@@ -37,13 +43,17 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
   const { crashPoint } = deps;
   const patience = createPatience(deps);
   const recent = createRecentIds(recentIdsMax);
+  const startsToNote = createStartsToNote();
 
   return async (chunk) => {
     const all = await patience.read(chunk, chunk.records);
     if (all === undefined) return 'abandoned';
     const sorted = { ...all, events: recent.without(all.events) };
     const isHandled = sorted.events.length + sorted.invalid.length > 0;
-    if (isHandled && !(await takeOver(deps, patience, chunk, sorted))) return 'abandoned';
+    if (isHandled) {
+      if (!(await takeOver({ ...deps, startsToNote }, patience, chunk, sorted))) return 'abandoned';
+      startsToNote.accepted(chunk);
+    }
     recent.committed(sorted.events);
     deps.onSkipped(sorted.skipped);
     deps.count('duplicates', all.events.length - sorted.events.length);
@@ -56,16 +66,16 @@ export function createIntake<E, Tx extends ConsumerTransaction>(
 
 /** @returns whether the chunk is taken over; else it is no longer ours */
 async function takeOver<E, Tx extends ConsumerTransaction>(
-  deps: IntakeDeps<E, Tx>,
+  deps: IntakeDeps<E, Tx> & { readonly startsToNote: StartsToNote },
   patience: Patience<E>,
   chunk: RecordChunk,
   sorted: SortedRecords<E>,
 ): Promise<boolean> {
   const { transaction, company, crashPoint } = deps;
-  const place = placeOf(deps, chunk.records[0]);
-  let isBegun = false;
+  const place = deps.startsToNote.has(chunk) ? placeOf(deps, chunk.records[0]) : undefined;
+  let isBegun = place === undefined;
   const outcome = await patience.untilDone(chunk, place, company.beside, async () => {
-    isBegun ||= await runIn(transaction, (tx) => beginChunk(tx, place));
+    if (place !== undefined) isBegun ||= await runIn(transaction, (tx) => beginChunk(tx, place));
     if (!isBegun) return 'suspect';
     crashPoint('consumer.accept.begun');
     await timed(deps, () => acceptChunk(deps, { ...sorted, place }, acceptedOf(deps, chunk)));

@@ -37,11 +37,11 @@ export interface Patience<E> {
   read(chunk: RecordChunk, records: readonly ConsumedRecord[]): Promise<SortedRecords<E> | undefined>;
   /**
    * Holds a slot only while it tries. A chunk that is given up has ended in a way that its process knows of: that is
-   * no start without an end.
+   * no start without an end, at the place where it was noted.
    */
   untilDone<R>(
     chunk: RecordChunk,
-    place: ChunkPlace,
+    place: ChunkPlace | undefined,
     inCompany: Company['beside'],
     work: () => Promise<R>,
   ): Promise<R | undefined>;
@@ -89,7 +89,7 @@ export function createPatience<E, Tx extends ConsumerTransaction>(deps: Patience
         await deps.turn(chunk);
         if (chunk.signal.aborted) {
           deps.killSwitch.giveBackTurn();
-          if (attempt > 1) await end(chunk, place);
+          if (attempt > 1 && place !== undefined) await end(chunk, place);
           return undefined;
         }
         try {

@@ -71,13 +71,35 @@ describe('a handler that ends its process', () => {
         options: { startsMax: 3 },
       });
       const deaths = await runUntilDone();
-      // Once in its chunk, then as often as it may alone.
+      // Once in its chunk, which was noted, then as often as it may alone.
       expect(deaths).toEqual(Array.from({ length: 4 }, () => ids[2]));
       expect(await counted(ids)).toEqual([1, 1, 0, 1, 1]);
       expect(await db().deadLetters(consumerName)).toMatchObject([
         { event_id: ids[2], reason: expect.stringContaining('begun 3 times by processes that did not live') },
       ]);
       expect(await startsNow()).toMatchObject([{ starts: 0 }]);
+    },
+  );
+
+  it(
+    'is found too where it comes late, when chunks are not noted any more: it costs one more process',
+    long,
+    async () => {
+      const ids = idsOf(...Array.from({ length: 2_300 }, (_, i) => `e${i}`));
+      const killer = ids[2_250] as string;
+      const { run, runUntilDone, counted, consumerName, startsNow } = crashingMember({
+        partitions: [ids],
+        killers: [killer],
+        chunkSize: 100,
+        options: { startsMax: 3 },
+      });
+      expect(await run()).toEqual({ signal: 'SIGKILL', said: killer });
+      expect(await startsNow()).toMatchObject([{ first_offset: '1900', starts: 0 }]);
+      expect(await runUntilDone()).toEqual(Array.from({ length: 4 }, () => killer));
+      expect(await counted(ids)).toEqual(ids.map((id) => (id === killer ? 0 : 1)));
+      expect(await db().deadLetters(consumerName)).toMatchObject([
+        { event_id: killer, reason: expect.stringContaining('begun 3 times by processes that did not live') },
+      ]);
     },
   );
 

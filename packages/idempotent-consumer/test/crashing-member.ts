@@ -20,6 +20,8 @@ export interface CrashingMemberOptions {
   readonly failingOnce?: readonly string[];
   /** Handling takes that long. */
   readonly handleMs?: number;
+  /** Records of a chunk; all that are left where it is not said. */
+  readonly chunkSize?: number;
   /** Says so when a handler begins. */
   readonly isTalkative?: boolean;
 }
@@ -39,7 +41,7 @@ const offsets: Record<string, number> = existsSync(member.offsetsFile)
   ? JSON.parse(readFileSync(member.offsetsFile, 'utf8'))
   : {};
 
-/** Delivers what is behind the committed offset of each partition, as one chunk. */
+/** Delivers what is behind the committed offset of each partition, in chunks. */
 function fileSource(): RecordSource & { readonly delivered: Promise<unknown> } {
   const stopping = new AbortController();
   let end: (delivered: unknown) => void = () => {};
@@ -56,14 +58,17 @@ function fileSource(): RecordSource & { readonly delivered: Promise<unknown> } {
       headers: { type: Buffer.from('count'), id: Buffer.from(id) },
       timestampMs: 0,
     }));
-    const [first, ...rest] = records.slice(offsets[partition] ?? 0);
-    if (first === undefined) return;
-    const commitOffsets = async (upTo = String(ids.length - 1)) => {
-      offsets[partition] = Number(upTo) + 1;
-      writeFileSync(member.offsetsFile, JSON.stringify(offsets));
-      return true;
-    };
-    await sink.onChunk({ records: [first, ...rest], signal: stopping.signal, commitOffsets });
+    const size = member.chunkSize ?? ids.length;
+    for (let begin = offsets[partition] ?? 0; begin < ids.length && !stopping.signal.aborted; begin += size) {
+      const [first, ...rest] = records.slice(begin, begin + size);
+      if (first === undefined) return;
+      const commitOffsets = async (upTo = String(begin + rest.length)) => {
+        offsets[partition] = Number(upTo) + 1;
+        writeFileSync(member.offsetsFile, JSON.stringify(offsets));
+        return true;
+      };
+      await sink.onChunk({ records: [first, ...rest], signal: stopping.signal, commitOffsets });
+    }
   };
   return {
     groupId: 'file',
