@@ -24,6 +24,14 @@ const duplicate = (client: string) =>
     holds: 'at-most',
   }) as const;
 
+const largePoison = (client: string) =>
+  ({
+    name: `large-poison.${client}`,
+    about: `longest delay of another key's event, produced to handled, beside poison records of 1 MB, ms, ${client}`,
+    bar: 1_000,
+    holds: 'at-most',
+  }) as const;
+
 /** All bars of `bench consumer`, from its issue. */
 export const consumerBars = {
   rateKafkajs: rate('kafkajs'),
@@ -32,6 +40,8 @@ export const consumerBars = {
   poisonPlatformatic: poison('platformatic'),
   duplicateKafkajs: duplicate('kafkajs'),
   duplicatePlatformatic: duplicate('platformatic'),
+  largePoisonKafkajs: largePoison('kafkajs'),
+  largePoisonPlatformatic: largePoison('platformatic'),
 } as const satisfies Record<string, BarLimit>;
 
 export type ConsumerBar = keyof typeof consumerBars;

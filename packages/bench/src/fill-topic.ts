@@ -1,5 +1,5 @@
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
-import { recordOf } from './measured/load-events.ts';
+import { recordOf, smallPoison } from './measured/load-events.ts';
 
 const batchSize = 1_000;
 
@@ -16,7 +16,7 @@ export async function fillTopic(brokers: string[], topic: string, count: number)
       await producer.send({
         topic,
         acks: -1,
-        messages: Array.from({ length }, (_, i) => recordOf(from + i, 0)),
+        messages: Array.from({ length }, (_, i) => recordOf(from + i, 0, smallPoison)),
       });
     }
   } finally {

@@ -5,7 +5,7 @@ import { renewTopic } from '../bench-topic.ts';
 import type { ConsumerBar } from '../consumer-bars.ts';
 import type { ConsumerSizes } from '../consumer-sizes.ts';
 import type { ConsumerBenchSettings, LoadTimes } from '../measured/consumer.ts';
-import { idSql } from '../measured/load-events.ts';
+import { idSql, type Poison, smallPoison } from '../measured/load-events.ts';
 import { type SourceName, sourceNames } from '../measured/sources.ts';
 import { type MeasuredName, type MeasuredProcess, startMeasured } from '../measured-process.ts';
 import { inTurn, ratios } from '../rounds.ts';
@@ -21,15 +21,18 @@ const warmUpShare = 1 / 3;
 /** What a user would notice; printed beside the inbox's answers. */
 const inboxGoalMs = 10;
 
-type Kind = 'new' | 'poison' | 'duplicates';
-const kinds: readonly Kind[] = ['new', 'poison', 'duplicates'];
+/** Beside batches as large as a topic takes by default there are few others: what counts is the delay, not the load. */
+const besideLarge = { eventsPerSecond: 1_000, poison: { every: 1_000, valueLength: 1_030_000 } };
+
+type Kind = 'new' | 'poison' | 'duplicates' | 'large poison';
+const kinds: readonly Kind[] = ['new', 'poison', 'duplicates', 'large poison'];
 
 /** One round. */
 interface Loaded extends LoadTimes {
   readonly offeredPerSecond: number;
 }
 
-/** Under a steady load: new events, the same beside a key whose events all fail, and events that are known already. */
+/** Under a steady load: new events, the same beside a key whose events all fail, small or large, and known events. */
 export async function consumerLoad(run: Run): Promise<object> {
   const database = await createConsumerDatabase(run.servers.postgresUrl);
   const peaks = {} as Record<SourceName, number>;
@@ -39,8 +42,10 @@ export async function consumerLoad(run: Run): Promise<object> {
     sourceNames.flatMap((source) =>
       kinds.map((kind) => [
         `${source}, ${kind}`,
-        () =>
-          measure(run, database, { source, kind, eventsPerSecond: Math.floor(peaks[source] * shareOfPeak) }),
+        () => {
+          const half = { eventsPerSecond: Math.floor(peaks[source] * shareOfPeak), poison: smallPoison };
+          return measure(run, database, { source, kind, ...(kind === 'large poison' ? besideLarge : half) });
+        },
       ]),
     ),
   ) as Record<`${SourceName}, ${Kind}`, () => Promise<Loaded>>;
@@ -69,13 +74,26 @@ export async function consumerLoad(run: Run): Promise<object> {
   run.judge('poisonPlatformatic', poison('platformatic'));
   run.judge('duplicateKafkajs', duplicate('kafkajs'));
   run.judge('duplicatePlatformatic', duplicate('platformatic'));
+  for (const [bar, source] of [
+    ['largePoisonKafkajs', 'kafkajs'],
+    ['largePoisonPlatformatic', 'platformatic'],
+  ] as const)
+    run.judge(
+      bar,
+      of(source, 'large poison', (one) => one.handledMax),
+    );
   return { peaks, shareOfPeak, rounds };
 }
 
 async function measure(
   { servers, sizes }: Run,
   database: BenchDatabase,
-  { source, kind, eventsPerSecond }: { source: SourceName; kind: Kind; eventsPerSecond: number },
+  {
+    source,
+    kind,
+    eventsPerSecond,
+    poison,
+  }: { source: SourceName; kind: Kind; eventsPerSecond: number; poison: Poison },
 ): Promise<Loaded> {
   const { kafkaBrokers } = servers;
   const count = eventsPerSecond * sizes.loadSeconds;
@@ -90,7 +108,7 @@ async function measure(
     return one;
   };
   try {
-    const load = { count, countedFrom: Math.floor(count * warmUpShare), isPoisoned: kind === 'poison' };
+    const load = { count, countedFrom: Math.floor(count * warmUpShare), isPoisoned: kind.endsWith('poison') };
     const settings: Omit<ConsumerBenchSettings, 'kafkaBrokers'> = {
       postgresUrl: database.url,
       source,
@@ -99,7 +117,7 @@ async function measure(
       load,
     };
     const consumer = await start('consumer', settings);
-    const producer = await start('load', { eventsPerSecond, count });
+    const producer = await start('load', { eventsPerSecond, count, poison });
     const { eventsPerSecond: offeredPerSecond } = await producer.said<{ eventsPerSecond: number }>(
       'produced',
     );
@@ -130,6 +148,7 @@ function rowOf(name: string, rounds: readonly Loaded[]) {
     '': name,
     'handled p50': of((one) => one.handledP50),
     'handled p99': of((one) => one.handledP99),
+    'handled max': of((one) => one.handledMax),
     'inbox p50': of((one) => one.inboxP50),
     'inbox p99': of((one) => one.inboxP99),
     'events/s': of((one) => one.offeredPerSecond, 0),

@@ -42,6 +42,7 @@ export interface ConsumerBenchSettings {
 export interface LoadTimes {
   readonly handledP50: number;
   readonly handledP99: number;
+  readonly handledMax: number;
   readonly inboxP50: number;
   readonly inboxP99: number;
   readonly handled: number;
@@ -88,6 +89,7 @@ function timing({ count, countedFrom, isPoisoned }: NonNullable<typeof settings.
     const times: LoadTimes = {
       handledP50: quantile(tookMs, 0.5),
       handledP99: quantile(tookMs, 0.99),
+      handledMax: quantile(tookMs, 1),
       inboxP50: quantile(inboxMs, 0.5),
       inboxP99: quantile(inboxMs, 0.99),
       handled: tookMs.length,

@@ -1,19 +1,30 @@
+import { randomBytes } from 'node:crypto';
 import type { BenchRecord } from '../backlog.ts';
 import { eventOf, numberHeader } from './events.ts';
 
 /** When an event was due to be produced, milliseconds of the machine's monotonic clock. */
 export const dueHeader = 'bench-due';
 
-/** One in fifty events is of this key, which fails where it is told to. */
+/** Its events fail where they are told to. */
 export const poisonKey = 'poison';
-const poisonEvery = 50;
+
+/** Which events are of the poison key. */
+export interface Poison {
+  /** One in so many. */
+  readonly every: number;
+  /** Characters of their values, of which nobody knows the next; else they are like the others. */
+  readonly valueLength?: number;
+}
+
+export const smallPoison: Poison = { every: 50 };
 
 /** An event as a record. @param dueMs when it is to be produced */
-export function recordOf(n: number, dueMs: number): BenchRecord {
+export function recordOf(n: number, dueMs: number, { every, valueLength }: Poison): BenchRecord {
   const { key, payload, headers } = eventOf(n, '');
+  const isPoison = n % every === 0;
   return {
-    key: n % poisonEvery === 0 ? poisonKey : key,
-    value: JSON.stringify(payload),
+    key: isPoison ? poisonKey : key,
+    value: isPoison && valueLength !== undefined ? randomText(valueLength) : JSON.stringify(payload),
     headers: {
       ...(headers as Record<string, string>),
       [numberHeader]: String(n),
@@ -21,6 +32,8 @@ export function recordOf(n: number, dueMs: number): BenchRecord {
     },
   };
 }
+
+const randomText = (length: number): string => randomBytes(length).toString('base64').slice(0, length);
 
 /** SQL of the id that event `n` has. */
 export const idSql = `md5('event ' || n)::uuid::text`;

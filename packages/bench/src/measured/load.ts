@@ -3,7 +3,7 @@ import { createKafka, createLogger } from '@orders/service-runtime';
 import { Partitioners } from 'kafkajs';
 import { benchTopic } from '../bench-run.ts';
 import { clockMs } from './clock.ts';
-import { recordOf } from './load-events.ts';
+import { type Poison, recordOf } from './load-events.ts';
 import { say, told } from './say.ts';
 
 /** Produces events at a fixed rate, whether or not anybody keeps up. */
@@ -11,6 +11,7 @@ export interface LoadSettings {
   readonly kafkaBrokers: readonly string[];
   readonly eventsPerSecond: number;
   readonly count: number;
+  readonly poison: Poison;
 }
 
 /** A batch is what has become due within this time, */
@@ -38,7 +39,7 @@ while (sent < settings.count) {
   );
   const messages = [];
   for (; sent < due; sent += 1)
-    messages.push(recordOf(sent, startMs + (sent * 1000) / settings.eventsPerSecond));
+    messages.push(recordOf(sent, startMs + (sent * 1000) / settings.eventsPerSecond, settings.poison));
   if (messages.length > 0) {
     const batch = producer
       .send({ topic: benchTopic, acks: -1, messages })
