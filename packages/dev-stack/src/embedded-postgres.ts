@@ -49,9 +49,10 @@ export async function startEmbeddedPostgres(
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
   const run = () => {
     const logFile = openSync(host.paths.postgresLog, 'w');
+    // No socket in the file system: its path may have 103 characters on a Mac, and temporary folders have long names there.
     const server = spawn(
       join(binDir, 'postgres'),
-      ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', dataDir, ...flags],
+      ['-D', dataDir, '-p', String(port), '-h', '127.0.0.1', '-k', '', ...flags],
       { ...account, stdio: ['ignore', logFile, logFile], env: serverEnvironment() },
     );
     // The immediate shutdown: the data is thrown away, but its shared memory must not stay behind.

@@ -41,7 +41,8 @@ describe("a server of one's own", () => {
       await postgres.start();
       console.log(postgres.url);
       setInterval(() => {}, 1000);`;
-    const folder = mkdtempSync(join(tmpdir(), 'orders-killed-'));
+    // With the folders below it this is longer than the path of a socket may be, as on a Mac.
+    const folder = mkdtempSync(join(tmpdir(), `orders-killed-${'long-'.repeat(10)}`));
     chmodSync(folder, 0o711); // PostgreSQL runs as another user when we are root
     const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
       env: { ...process.env, TMPDIR: folder },
