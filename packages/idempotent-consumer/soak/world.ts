@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTopic, type Servers, uniqueName } from '@orders/dev-stack/soak';
@@ -92,7 +93,7 @@ function spawnMember(options: MemberOptions): Member {
     process.execPath,
     [
       '--disable-warning=TimeoutNegativeWarning',
-      new URL('./member-process.ts', import.meta.url).pathname,
+      join(import.meta.dirname, 'member-process.ts'),
       JSON.stringify(options),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { testStack } from '@orders/dev-stack/testing';
 import { logLevel } from 'kafkajs';
@@ -83,10 +84,7 @@ describe('accept, then resolve', () => {
       databaseUrl: db().url,
       brokers: testStack().kafkaBrokers,
     };
-    const victim = spawn(process.execPath, [
-      new URL('./victim.ts', import.meta.url).pathname,
-      JSON.stringify(options),
-    ]);
+    const victim = spawn(process.execPath, [join(import.meta.dirname, 'victim.ts'), JSON.stringify(options)]);
     const [reached, [, signal]] = await Promise.all([text(victim.stdout), once(victim, 'exit')]);
     expect({ reached, signal }).toEqual({ reached: killAt, signal: 'SIGKILL' });
     expect(await db().inboxRows(ids.consumerName)).toHaveLength(expected.inbox);
