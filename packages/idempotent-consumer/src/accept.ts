@@ -22,8 +22,9 @@ export type OnAccepted = (accepted: Accepted) => void;
  * be tried again, or a dead letter; each invalid record is a dead letter; and all of it is committed.
  *
  * Events whose key has an unfinished event are stored behind it. An error of a handler is pinned to its event: the
- * chunk is done again event by event under savepoints, and only the failing ones are stored. Where that cannot be (a
- * handler ran too long, or a deferred constraint spoke at COMMIT) each event gets a transaction of its own.
+ * chunk is done again in groups, down to single events, under savepoints, and only the failing ones are stored. Where
+ * that cannot be (a handler ran too long, or a deferred constraint spoke at COMMIT) each event gets a transaction of its
+ * own.
  * @throws whatever is not one event's fault: failures of the connection, the inbox, the dead letters or the sink, and
  *   `CONSUMER_KILL_SWITCH`, `CONSUMER_STOPPED`. Nothing of an unfinished transaction stands; the chunk can be tried again.
  */
@@ -36,7 +37,7 @@ export async function acceptChunk<E, Tx extends ConsumerTransaction>(
   let failed = await acceptInOne(deps, chunk, together, onAccepted);
   if (failed === undefined) return;
   if (events.length > 1) {
-    if (!failed.hasTimedOut) failed = await acceptInOne(deps, chunk, oneByOne, onAccepted);
+    if (!failed.hasTimedOut) failed = await acceptInOne(deps, chunk, inGroups, onAccepted);
     if (failed === undefined) return;
     if (invalid.length > 0) await acceptChunk(deps, { events: [], invalid, place: undefined }, onAccepted);
     for (const event of events) {
@@ -157,25 +158,34 @@ async function together<E>(
   return [];
 }
 
-async function oneByOne<E>(
+/**
+ * Under a savepoint for each group of events, which are fewer after a failure, down to the one that fails, and more
+ * after a success: where few fail there are few savepoints.
+ */
+async function inGroups<E>(
   handlerRun: HandlerRun<E>,
   tx: ConsumerTransaction,
   deliveries: readonly Delivery<E>[],
   onFailure: (failures: readonly Failure<E>[], succeeded: number, undecided: number) => void,
 ): Promise<readonly Failure<E>[]> {
   const failures: Failure<E>[] = [];
-  const failedKeys = new Set<string>();
+  let left = deliveries;
+  let size = Math.ceil(deliveries.length / 2); // all of them have failed already
   let succeeded = 0;
-  for (const [i, delivery] of deliveries.entries()) {
-    if (failedKeys.has(delivery.orderingKey)) continue; // it waits behind the one that failed
-    const failure = await undoably(handlerRun, tx, delivery);
+  while (left.length > 0) {
+    const group = left.slice(0, size);
+    const failure = await undoably(handlerRun, tx, group);
+    const [delivery, ...others] = group;
     if (failure === undefined) {
-      succeeded++;
-      continue;
-    }
-    failures.push({ ...failure, delivery });
-    failedKeys.add(delivery.orderingKey);
-    onFailure(failures, succeeded, deliveries.length - i - 1);
+      succeeded += group.length;
+      left = left.slice(group.length);
+      size *= 2;
+    } else if (delivery !== undefined && others.length === 0) {
+      failures.push({ ...failure, delivery });
+      // Later ones of its key wait behind it.
+      left = left.slice(1).filter(({ orderingKey }) => orderingKey !== delivery.orderingKey);
+      onFailure(failures, succeeded, left.length);
+    } else size = Math.ceil(group.length / 2);
   }
   return failures;
 }
@@ -183,10 +193,10 @@ async function oneByOne<E>(
 async function undoably<E>(
   handlerRun: HandlerRun<E>,
   tx: ConsumerTransaction,
-  delivery: Delivery<E>,
+  deliveries: readonly Delivery<E>[],
 ): Promise<Thrown | undefined> {
   try {
-    return await handlerRun.handleUndoably(tx, delivery);
+    return await handlerRun.handleUndoably(tx, deliveries);
   } catch (thrown) {
     if (handlerRun.signal.aborted) throw new FaultOfEvents({ thrown, hasTimedOut: true });
     if (isA(thrown, SavepointGone)) throw new FaultOfEvents({ thrown: thrown.cause, hasTimedOut: false });

@@ -31,7 +31,7 @@ export interface HandlerRun<E> {
   /** Throws the handler's error, or `CONSUMER_HANDLER_TIMEOUT`; then the transaction's connection is dead. */
   handle(tx: ConsumerTransaction, deliveries: readonly Delivery<E>[]): Promise<void>;
   /** As `handle`, under a savepoint: what it throws is undone. @throws SavepointGone */
-  handleUndoably(tx: ConsumerTransaction, delivery: Delivery<E>): Promise<Thrown | undefined>;
+  handleUndoably(tx: ConsumerTransaction, deliveries: readonly Delivery<E>[]): Promise<Thrown | undefined>;
   /** Calls what handlers have asked for; never throws. */
   committed(): Promise<void>;
 }
@@ -92,11 +92,11 @@ export function createHandlerRun<E, Tx extends ConsumerTransaction>(
     newIds: () => newIds,
     isOpen: (tx) => isStill(tx, backend),
     handle,
-    async handleUndoably(tx, delivery) {
+    async handleUndoably(tx, deliveries) {
       const before = callbacks.length;
       await run(tx, 'SAVEPOINT event');
       try {
-        await handle(tx, [delivery]);
+        await handle(tx, deliveries);
         // Fails if the handler swallowed a failed statement.
         await run(tx, 'RELEASE SAVEPOINT event');
         return undefined;

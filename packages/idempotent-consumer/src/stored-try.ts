@@ -177,7 +177,7 @@ async function handleUndoably<E>(
   delivery: Delivery<E>,
 ): Promise<Thrown | undefined> {
   try {
-    return await handlerRun.handleUndoably(tx, delivery);
+    return await handlerRun.handleUndoably(tx, [delivery]);
   } catch (error) {
     if (handlerRun.signal.aborted) throw new TryFailed('handler timed out', { cause: error });
     if (isA(error, SavepointGone)) throw new TryFailed('savepoint gone', { cause: error.cause });

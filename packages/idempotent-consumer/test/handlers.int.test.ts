@@ -168,19 +168,30 @@ describe.each(flavourNames)('with %s', (flavourName) => {
     expect(await Promise.all([0, 1].map((n) => db().counted(`${name}-${n}`)))).toEqual([2, 2]);
   });
 
-  it('a batch in which one event fails is done again one by one, and only that one is stored', async () => {
-    const name = uniqueName('badbatch');
-    const { transaction } = flavour(flavourName);
-    const sizes: number[] = [];
-    const handleBatch = async (tx: Tx, events: CountEvent[]) => {
-      sizes.push(events.length);
-      for (const event of events) await countUpIn(tx, event.name);
-      if (events.some(({ id }) => id === `${name}-1`)) throw new Error('bad');
-    };
-    const { source, consumerName } = await start({ handleBatch, transaction, retry: { attemptsMax: 1 } });
-    await source.deliver([0, 1, 2].map((n) => counting(`${name}-${n}`, `${name}-${n}`)));
-    expect(sizes).toEqual([3, 1, 1, 1]);
-    expect(await Promise.all([0, 1, 2].map((n) => db().counted(`${name}-${n}`)))).toEqual([1, 0, 1]);
-    expect(await db().deadLetters(consumerName)).toMatchObject([{ event_id: `${name}-1` }]);
-  });
+  it.each([
+    { count: 3, bad: [1], sizes: [3, 2, 1, 2, 1, 1] },
+    { count: 16, bad: [5], sizes: [16, 8, 4, 8, 4, 2, 1, 2, 1, 1, 2, 4, 3] },
+    { count: 4, bad: [0, 1, 2, 3], sizes: [4, 2, 1, 1, 1, 1] },
+  ])(
+    'of $count events of a batch $bad fail: they are found in ever smaller groups, and only they are stored',
+    async ({ count, bad, sizes: expected }) => {
+      const name = uniqueName('badbatch');
+      const all = Array.from({ length: count }, (_, n) => n);
+      const ids = (of: readonly number[]) => of.map((n) => `${name}-${n}`);
+      const { transaction } = flavour(flavourName);
+      const sizes: number[] = [];
+      const handleBatch = async (tx: Tx, events: CountEvent[]) => {
+        sizes.push(events.length);
+        for (const event of events) await countUpIn(tx, event.name);
+        if (events.some(({ id }) => ids(bad).includes(id))) throw new Error('bad');
+      };
+      const { source, consumerName } = await start({ handleBatch, transaction, retry: { attemptsMax: 1 } });
+      await source.deliver(ids(all).map((id) => counting(id, id)));
+      expect(sizes).toEqual(expected);
+      const effects = await Promise.all(ids(all).map((id) => db().counted(id)));
+      expect(effects).toEqual(all.map((n) => (bad.includes(n) ? 0 : 1)));
+      const dead = (await db().deadLetters(consumerName)).map(({ event_id }) => event_id);
+      expect(dead.toSorted()).toEqual(ids(bad).toSorted());
+    },
+  );
 });
