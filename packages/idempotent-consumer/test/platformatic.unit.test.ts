@@ -7,7 +7,9 @@ import {
   createDecompressionBudget,
   TooLargeError,
 } from '../src/platformatic/decompression.ts';
+import { planFetches } from '../src/platformatic/fetch-requests.ts';
 import { createHeldRecords } from '../src/platformatic/held-records.ts';
+import type { Lane } from '../src/platformatic/lane.ts';
 import { recordsOf } from '../src/platformatic/records.ts';
 
 describe('decompression within a budget', () => {
@@ -202,6 +204,36 @@ describe('what is held of a partition', () => {
     expect(await none).toBeUndefined();
     all.add(records(4, 1), 5n);
     expect(await all.take(limits)).toBeUndefined();
+  });
+});
+
+describe('a request for records', () => {
+  const metadata = {
+    brokers: new Map(),
+    topics: new Map([['t', { id: 'id', partitions: [0, 1, 2].map(() => ({ leader: 1 })) }]]),
+  } as unknown as Parameters<typeof planFetches>[1];
+  const lanes = (change: (lane: Lane) => Partial<Lane>) =>
+    [0, 1, 2].map((partition) => {
+      const lane = { topic: 't', partition, isFetchedAlone: false, wanted: () => 7n, pauseMs: () => 0 };
+      return { ...lane, ...change(lane as Lane) } as Lane;
+    });
+  const planOf = (of: Lane[], turn = 0) => {
+    const request = planFetches(of, metadata, new Set(), turn).requests.get(1);
+    return {
+      partitions: [...(request?.requested.values() ?? [])].map(({ lane }) => lane.partition),
+      waitMs: request?.waitMs,
+    };
+  };
+
+  it('waits for less while a partition may soon want more, and not at all for one that is fetched alone', () => {
+    expect(planOf(lanes(() => ({})))).toEqual({ partitions: [0, 1, 2], waitMs: 250 });
+    expect(planOf(lanes(({ partition }) => (partition === 1 ? { wanted: () => undefined } : {})))).toEqual({
+      partitions: [0, 2],
+      waitMs: 50,
+    });
+    const alone = lanes(({ partition }) => ({ isFetchedAlone: partition > 0 }));
+    expect(planOf(alone, 0)).toEqual({ partitions: [1], waitMs: 0 });
+    expect(planOf(alone, 1)).toEqual({ partitions: [2], waitMs: 0 });
   });
 });
 
