@@ -7,6 +7,9 @@ import {
   createDecompressionBudget,
   TooLargeError,
 } from '../src/platformatic/decompression.ts';
+import { planFetches } from '../src/platformatic/fetch-requests.ts';
+import { createHeldRecords } from '../src/platformatic/held-records.ts';
+import type { Lane } from '../src/platformatic/lane.ts';
 import { recordsOf } from '../src/platformatic/records.ts';
 
 describe('decompression within a budget', () => {
@@ -125,6 +128,112 @@ describe('the records of a fetch', () => {
     const beyond = fetched([batch(0, ['a'], { firstTimestamp: 2n ** 63n - 1n })]);
     expect(beyond.records[0]?.timestampMs).toBeNull();
     expect(fetched([])).toEqual({ records: [], nextOffset: undefined });
+  });
+});
+
+describe('what is held of a partition', () => {
+  const held = () => createHeldRecords(new AbortController().signal);
+  const records = (from: number, count: number, size = 10) =>
+    Array.from({ length: count }, (_, i) => ({
+      ...{ topic: 't', partition: 0, key: null, headers: {}, timestampMs: null },
+      ...{ offset: String(from + i), value: Buffer.alloc(size) },
+    }));
+  const limits = { chunkSizeMax: 5, chunkBytesMax: 1_000 };
+  const offsetsOf = (taken: { records: readonly { offset: string }[] } | undefined) =>
+    taken?.records.map(({ offset }) => Number(offset));
+
+  it('is taken in chunks across fetches, up to the limits', async () => {
+    const all = held();
+    for (let from = 0; from < 12; from += 2) all.add(records(from, 2), BigInt(from + 2));
+    expect(offsetsOf(await all.take(limits))).toEqual([0, 1, 2, 3, 4]);
+    expect(offsetsOf(await all.take({ ...limits, chunkBytesMax: 30 }))).toEqual([5, 6, 7]);
+    all.add(records(12, 1, 2_000), 13n);
+    all.add(records(13, 1), 14n);
+    expect(offsetsOf(await all.take(limits))).toEqual([8, 9, 10, 11]);
+    expect(offsetsOf(await all.take(limits))).toEqual([12]);
+    expect(offsetsOf(await all.take(limits))).toEqual([13]);
+    expect(all.isEmpty()).toBe(true);
+  });
+
+  it('ends where its fetch ends, or the one behind it that brought no records', async () => {
+    const all = held();
+    all.add(records(0, 3), 5n);
+    all.add(records(5, 4), 10n);
+    const first = await all.take(limits);
+    expect([offsetsOf(first), first?.nextOffset()]).toEqual([[0, 1, 2, 5, 6], 7n]);
+    const second = await all.take(limits);
+    expect([offsetsOf(second), second?.nextOffset()]).toEqual([[7, 8], 10n]);
+    all.add([], 12n);
+    expect(second?.nextOffset()).toBe(12n);
+    all.add(records(12, 2), 15n);
+    all.add([], 17n);
+    const third = await all.take(limits);
+    expect([offsetsOf(third), third?.nextOffset()]).toEqual([[12, 13], 17n]);
+    all.clear();
+    all.add([], 30n);
+    expect(third?.nextOffset()).toBe(17n);
+  });
+
+  it('counts until the last record of its fetch is dealt with', async () => {
+    const all = held();
+    all.add(records(0, 3), 3n);
+    all.add(records(3, 7), 10n);
+    expect(all.bytes()).toBe(100);
+    for (const bytesLeft of [70, 0]) {
+      const before = all.bytes();
+      await all.take(limits);
+      expect(all.bytes()).toBe(before);
+      all.release();
+      expect(all.bytes()).toBe(bytesLeft);
+    }
+    all.add(records(10, 3), 13n);
+    await all.take(limits);
+    all.clear();
+    expect([all.bytes(), all.isEmpty()]).toEqual([0, true]);
+  });
+
+  it('is waited for, until the lane ends', async () => {
+    const ending = new AbortController();
+    const all = createHeldRecords(ending.signal);
+    const taken = all.take(limits);
+    all.add([], 3n);
+    all.add(records(3, 1), 4n);
+    expect(offsetsOf(await taken)).toEqual([3]);
+    const none = all.take(limits);
+    ending.abort();
+    expect(await none).toBeUndefined();
+    all.add(records(4, 1), 5n);
+    expect(await all.take(limits)).toBeUndefined();
+  });
+});
+
+describe('a request for records', () => {
+  const metadata = {
+    brokers: new Map(),
+    topics: new Map([['t', { id: 'id', partitions: [0, 1, 2].map(() => ({ leader: 1 })) }]]),
+  } as unknown as Parameters<typeof planFetches>[1];
+  const lanes = (change: (lane: Lane) => Partial<Lane>) =>
+    [0, 1, 2].map((partition) => {
+      const lane = { topic: 't', partition, isFetchedAlone: false, wanted: () => 7n, pauseMs: () => 0 };
+      return { ...lane, ...change(lane as Lane) } as Lane;
+    });
+  const planOf = (of: Lane[], turn = 0) => {
+    const request = planFetches(of, metadata, new Set(), turn).requests.get(1);
+    return {
+      partitions: [...(request?.requested.values() ?? [])].map(({ lane }) => lane.partition),
+      waitMs: request?.waitMs,
+    };
+  };
+
+  it('waits for less while a partition may soon want more, and not at all for one that is fetched alone', () => {
+    expect(planOf(lanes(() => ({})))).toEqual({ partitions: [0, 1, 2], waitMs: 250 });
+    expect(planOf(lanes(({ partition }) => (partition === 1 ? { wanted: () => undefined } : {})))).toEqual({
+      partitions: [0, 2],
+      waitMs: 50,
+    });
+    const alone = lanes(({ partition }) => ({ isFetchedAlone: partition > 0 }));
+    expect(planOf(alone, 0)).toEqual({ partitions: [1], waitMs: 0 });
+    expect(planOf(alone, 1)).toEqual({ partitions: [2], waitMs: 0 });
   });
 });
 

@@ -4,11 +4,16 @@ import type { Lane } from './lane.ts';
 /** The partitions of one request, by topic id and partition. */
 export type Requested = Map<string, { readonly lane: Lane; readonly offset: bigint }>;
 
-/** What may be asked for now. */
-export interface FetchPlan {
-  readonly requests: ReadonlyMap<number, Requested>;
-  /** How long a broker that has no records shall wait for one. */
+/** One request to a broker. */
+export interface PlannedFetch {
+  readonly requested: Requested;
+  /** How long the broker shall wait for a record when it has none. */
   readonly waitMs: number;
+}
+
+/** What may be asked for now, by broker. */
+export interface FetchPlan {
+  readonly requests: ReadonlyMap<number, PlannedFetch>;
   /** After this time there may be more to ask for, though nothing has happened. */
   readonly pauseMs: number;
   /** A partition has no leader here. */
@@ -30,7 +35,7 @@ export function planFetches(
   busyNodes: ReadonlySet<number>,
   turn: number,
 ): FetchPlan {
-  const requests = new Map<number, Requested>();
+  const wanted = new Map<number, Requested>();
   let hasSatisfied = false;
   let isMetadataStale = false;
   let pauseMs = Number.POSITIVE_INFINITY;
@@ -47,19 +52,24 @@ export function planFetches(
       lane.fail();
       pauseMs = Math.min(pauseMs, leaderlessPauseMs);
     } else if (!busyNodes.has(node)) {
-      const requested: Requested = requests.get(node) ?? new Map();
-      requests.set(node, requested.set(keyOf(id, lane.partition), { lane, offset }));
+      const requested: Requested = wanted.get(node) ?? new Map();
+      wanted.set(node, requested.set(keyOf(id, lane.partition), { lane, offset }));
     }
   }
-  for (const [node, requested] of requests) requests.set(node, oneAlone(requested, turn));
-  return { requests, waitMs: hasSatisfied ? shortWaitMs : waitMs, pauseMs, isMetadataStale };
+  const requests = new Map<number, PlannedFetch>();
+  for (const [node, requested] of wanted) {
+    const alone = oneAlone(requested, turn);
+    if (alone !== undefined) requests.set(node, { requested: alone, waitMs: 0 });
+    else requests.set(node, { requested, waitMs: hasSatisfied ? shortWaitMs : waitMs });
+  }
+  return { requests, pauseMs, isMetadataStale };
 }
 
-/** All of them; or one alone, in turns, where there are some that must be fetched so. */
-function oneAlone(requested: Requested, turn: number): Requested {
+/** One alone, in turns, where there are some that must be fetched so; all others wait for its answer. */
+function oneAlone(requested: Requested, turn: number): Requested | undefined {
   const alone = [...requested].filter(([, { lane }]) => lane.isFetchedAlone);
   const one = alone[turn % Math.max(1, alone.length)];
-  return one === undefined ? requested : new Map([one]);
+  return one === undefined ? undefined : new Map([one]);
 }
 
 /** The partitions as the client wants them; of one that is fetched alone a single batch, the least there is. */

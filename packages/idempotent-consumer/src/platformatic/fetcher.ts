@@ -4,7 +4,7 @@ import type { ClusterMetadata, PlatformaticConsumer, PlatformaticStream } from '
 import { saysClientIsClosed } from './client-errors.ts';
 import { createDecompressionBudget, TooLargeError } from './decompression.ts';
 import { answerIn, createFetchAnswers } from './fetch-answers.ts';
-import { planFetches, type Requested, topicsOf } from './fetch-requests.ts';
+import { type PlannedFetch, planFetches, topicsOf } from './fetch-requests.ts';
 import type { Lane } from './lane.ts';
 
 export interface FetcherOptions {
@@ -55,9 +55,8 @@ export async function fetchForLanes(
   async function fetchFrom(
     node: number,
     metadata: ClusterMetadata,
-    requested: Requested,
-    maxWaitTime: number,
-  ) {
+    { requested, waitMs: maxWaitTime }: PlannedFetch,
+  ): Promise<void> {
     busyNodes.add(node);
     try {
       const broker = metadata.brokers.get(node) ?? { host: '', port: 0 };
@@ -88,7 +87,7 @@ export async function fetchForLanes(
     const metadata = await consumer.metadata({ topics: [...options.topics], forceUpdate });
     const plan = planFetches(subject.lanes(), metadata, busyNodes, ++turn);
     if (plan.isMetadataStale) isMetadataStale = true;
-    for (const [node, requested] of plan.requests) void fetchFrom(node, metadata, requested, plan.waitMs);
+    for (const [node, planned] of plan.requests) void fetchFrom(node, metadata, planned);
     return plan.pauseMs;
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fullJitterMs } from '../backoff.ts';
-import { type ChunkLimits, chunksOf } from '../chunks.ts';
+import type { ChunkLimits } from '../chunks.ts';
 import type { RecordSink } from '../source.ts';
 import { createHeldRecords, type HeldRecords } from './held-records.ts';
 import type { Place } from './membership.ts';
@@ -113,7 +113,7 @@ export function createLane(place: Place, deps: LaneDeps): Lane {
       lastSignMs = performance.now();
       if (fetched?.nextOffset === undefined) return;
       if (fetched.nextOffset > offset) offset = fetched.nextOffset;
-      if (fetched.records.length > 0) held.add(fetched);
+      held.add(fetched.records, fetched.nextOffset);
     },
     fail() {
       fetchedNotBeforeMs = performance.now() + fullJitterMs(++failures, fetchBackoff);
@@ -147,27 +147,23 @@ async function deliver(o: Delivery): Promise<boolean> {
   let hasAccepted = false;
   for (;;) {
     o.onWithSink(false);
-    const fetched = await o.held.first();
-    if (fetched === undefined) return hasAccepted;
+    const chunk = await o.held.take(o.limits);
+    if (chunk === undefined || !o.isCurrent()) return hasAccepted;
     o.onWithSink(true);
-    const lastOffset = fetched.records.at(-1)?.offset;
-    for (const records of chunksOf(fetched.records, o.limits)) {
-      if (o.signal.aborted || !o.isCurrent()) return hasAccepted;
-      const chunkEnd = (records.at(-1) ?? records[0]).offset;
-      const commitOffsets = (upTo = chunkEnd): Promise<boolean> =>
-        // Behind the last record there may be control records, which count as lag.
-        o.commit(upTo === lastOffset ? (fetched.nextOffset as bigint) : BigInt(upTo) + 1n);
-      try {
-        const outcome = await o.sink.onChunk({ records, signal: o.signal, commitOffsets });
-        if (outcome === 'abandoned') return hasAccepted;
-      } catch (error) {
-        const { topic, partition } = records[0];
-        o.sink.logger.warn({ topic, partition, err: error }, 'a chunk failed, its records come again');
-        return hasAccepted;
-      }
-      hasAccepted = true;
+    const { records } = chunk;
+    const chunkEnd = (records.at(-1) ?? records[0]).offset;
+    const commitOffsets = (upTo = chunkEnd): Promise<boolean> =>
+      o.commit(upTo === chunkEnd ? chunk.nextOffset() : BigInt(upTo) + 1n);
+    try {
+      const outcome = await o.sink.onChunk({ records, signal: o.signal, commitOffsets });
+      if (outcome === 'abandoned') return hasAccepted;
+    } catch (error) {
+      const { topic, partition } = records[0];
+      o.sink.logger.warn({ topic, partition, err: error }, 'a chunk failed, its records come again');
+      return hasAccepted;
     }
-    o.held.drop();
+    hasAccepted = true;
+    o.held.release();
     o.wake();
   }
 }
