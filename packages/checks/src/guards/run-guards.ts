@@ -22,7 +22,7 @@ export interface GuardRun {
   signal: AbortSignal;
   onResult?(result: GuardResult): void;
   log?(line: string): void;
-  /** How many vitest runs at a time. */
+  /** How many vitest runs at a time: two with the guards in place, then three, since a test that must fail mostly waits. */
   parallelMax?: number;
   /** Limit of one vitest run. */
   limitMs?: number;
@@ -34,7 +34,7 @@ export interface GuardRun {
  */
 export async function runGuards(guards: readonly Guard[], run: GuardRun): Promise<GuardResult[]> {
   const unpatched = await runUnpatched(guards, run);
-  return inParallel(guards, run.parallelMax ?? 2, async (guard) => {
+  return inParallel(guards, run.parallelMax ?? 3, async (guard) => {
     const start = Date.now();
     const before = unpatched.get(guard.packageFolder);
     const why = (before && judgeUnpatched(guard, before)) ?? (await whyNot(guard, run));
