@@ -20,8 +20,11 @@ export interface OrderLoad {
   stop(): Promise<readonly Answer[]>;
 }
 
-/** Connections of the client: few enough for each to be used several times a second. */
-const connectionsMax = 16;
+/**
+ * Connections of the client: few enough for each to be used several times a second, however slow the answers. One that
+ * is not used during a drain is not told to close, and may be closed when its next request is on its way.
+ */
+const connectionsMax = 4;
 /** Every so many orders, one is declined for good, and one is sent a second time after its answer. */
 const declinedEvery = 10;
 const repeatedEvery = 7;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DevStackError } from '@orders/dev-stack';
+import { shareCompileCache } from './compile-cache.ts';
 import { ChecksError } from './errors.ts';
 import { type Guard, guardsFolder, readGuards } from './guards/guard-patch.ts';
 import { type GuardResult, runGuards } from './guards/run-guards.ts';
@@ -36,6 +37,7 @@ if (flags.help) console.log(help);
 else process.exit(await guards());
 
 async function guards(): Promise<number> {
+  shareCompileCache(workspaceRoot);
   const signal = abortOnSignals();
   const results: GuardResult[] = [];
   try {

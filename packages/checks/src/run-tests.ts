@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { shareCompileCache } from './compile-cache.ts';
 import { ensureHelm } from './deploy/helm.ts';
 import { withDevStack } from './held-stack.ts';
 import { abortOnSignals, interruptedStatus } from './interruption.ts';
@@ -29,6 +30,7 @@ async function main(): Promise<number> {
     console.log(help);
     return 0;
   }
+  shareCompileCache(workspaceRoot);
   const signal = abortOnSignals();
   const output = flags.json ? 'stderr' : 'stdout';
   let results: PackageResult[];

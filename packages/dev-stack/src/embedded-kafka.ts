@@ -50,8 +50,17 @@ export interface SecureListener {
   readonly users: Readonly<Record<string, string>> & { readonly admin: string };
 }
 
-/** Starts one Kafka node (KRaft, broker and controller) on free ports; clients speak plain text unless told. */
-export async function startEmbeddedKafka(host: StackHost, secure?: SecureListener): Promise<EmbeddedKafka> {
+/**
+ * Starts one Kafka node (KRaft, broker and controller) on free ports; clients speak plain text unless told.
+ * @param more settings, over the shared ones
+ */
+export async function startEmbeddedKafka(
+  host: StackHost,
+  {
+    secure,
+    more = {},
+  }: { secure?: SecureListener | undefined; more?: Readonly<Record<string, string>> } = {},
+): Promise<EmbeddedKafka> {
   const java = findJava();
   if (!java) throw new DevStackError('DEV_STACK_IMPOSSIBLE', 'Java 17 or later is needed for Kafka.');
   const cacheDir = await ensureKafkaJars(host);
@@ -67,6 +76,7 @@ export async function startEmbeddedKafka(host: StackHost, secure?: SecureListene
   const settings = {
     ...plainSettings({ ...ports, dataDir }),
     ...(secure === undefined ? {} : secureSettings(secure, { ...ports, workDir })),
+    ...more,
   };
   writeFileSync(properties, inLines(settings), { mode: 0o600 });
 

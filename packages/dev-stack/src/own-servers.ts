@@ -8,6 +8,7 @@ import { type SecureListener, startEmbeddedKafka } from './embedded-kafka.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { findJava, kafkaCacheDir } from './kafka-jars.ts';
 import { type OrphanWatch, startOrphanWatch } from './orphan-watch.ts';
+import { ownKafkaSettings } from './settings.ts';
 import { hasEnded, type StackHost } from './stack-host.ts';
 
 export { certify, type ServerCertificate } from './certificates.ts';
@@ -41,7 +42,7 @@ export async function startOwnPostgres(
 /** One Kafka node; needs Java. */
 export async function startOwnKafka(secure?: SecureListener): Promise<OwnServer & { brokers: string[] }> {
   const host = ownHost('kafka');
-  const started = await startEmbeddedKafka(host, secure);
+  const started = await startEmbeddedKafka(host, { secure, more: ownKafkaSettings });
   return { ...ownServer(host, started.broker, started.restart, 'SIGKILL'), brokers: started.brokers };
 }
 

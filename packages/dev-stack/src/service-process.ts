@@ -36,7 +36,7 @@ export interface ServiceOptions {
   /** The module that `node` runs. */
   entry: URL;
   args?: readonly string[];
-  /** Its whole environment, besides PATH. */
+  /** Its whole environment, besides PATH and where Node keeps what it has compiled. */
   env?: Readonly<Record<string, string>>;
   /** Modules loaded before the entry. */
   imports?: readonly URL[];
@@ -53,10 +53,11 @@ const parentWatch = new URL('./parent-watch.ts', import.meta.url);
  */
 export async function startService(options: ServiceOptions): Promise<ServiceProcess> {
   const { name, entry, args = [], env = {}, imports = [], graceMs = 30_000 } = options;
+  const { PATH, NODE_COMPILE_CACHE: compileCache } = process.env;
   const loaded = [parentWatch, ...imports].flatMap((module) => ['--import', module.href]);
   const child = spawn(process.execPath, [...loaded, fileURLToPath(entry), ...args], {
     detached: true,
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH, ...(compileCache && { NODE_COMPILE_CACHE: compileCache }), ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   const logs: LogLine[] = [];

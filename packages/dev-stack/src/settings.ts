@@ -29,5 +29,14 @@ export const kafkaSettings: Readonly<Record<string, string>> = {
   'log.cleaner.dedupe.buffer.size': '16777216',
 };
 
+/**
+ * A broker of one's own is killed and started again. Kafka does not let it back before its session has run out, 9
+ * seconds unless told.
+ */
+export const ownKafkaSettings: Readonly<Record<string, string>> = {
+  'broker.session.timeout.ms': '3000',
+  'broker.heartbeat.interval.ms': '500',
+};
+
 /** Images of docker mode. */
 export const images = { postgres: 'postgres:18-alpine', kafka: 'confluentinc/cp-kafka:8.0.0' } as const;

@@ -2,15 +2,15 @@ import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { CrashingMemberOptions } from './crashing-member.ts';
 import { uniqueName, useDatabase } from './harness.ts';
 
 const db = useDatabase();
 const long = { timeout: 120_000 };
 const files: string[] = [];
-afterEach(() => {
-  for (const file of files.splice(0)) rmSync(file, { force: true });
+afterAll(() => {
+  for (const file of files) rmSync(file, { force: true });
 });
 
 type Given = Omit<CrashingMemberOptions, 'databaseUrl' | 'consumerName' | 'offsetsFile' | 'options'> & {
@@ -59,7 +59,8 @@ const idsOf = (...names: string[]) => {
   return names.map((name) => `${name}${run}-0`);
 };
 
-describe('a handler that ends its process', () => {
+// Each waits for the processes that it has started one after the other.
+describe.concurrent('a handler that ends its process', () => {
   it(
     'is found event by event, becomes a dead letter after startsMax, and its neighbours are handled once',
     long,
@@ -168,7 +169,7 @@ const crashPoints = [
   'consumer.retry.after-commit',
 ];
 
-describe('a process killed', () => {
+describe.concurrent('a process killed', () => {
   it.each(crashPoints)(
     'at %s loses nothing and repeats nothing, stored events included',
     long,

@@ -16,7 +16,7 @@ import { createOutboxRows, type OutboxRow } from '../src/relay/outbox-rows.ts';
 import { createMemoryBroker } from '../src/testing.ts';
 import { eventFor, type OutboxDatabase, openTestDatabase, uniqueName } from './fixture.ts';
 import { excessesOf, plansOf } from './plans.ts';
-import { poll, relays, settled } from './relay-fixture.ts';
+import { calmLease, poll, relays, settled } from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 const { start, stopAll } = relays();
@@ -87,7 +87,7 @@ describe('an event that the broker will never take', () => {
     const [bad, good] = names();
     const { publisher, topic, published, event, poison } = await connected();
     await database.add([event(good, 1), event(bad, 1), poison(bad, 2), event(bad, 3), event(good, 2)]);
-    const relay = await start(database.pool, publisher);
+    const relay = await start(database.pool, publisher, calmLease);
     await expect.poll(() => published(good), poll).toEqual([1, 2]);
     await database.add([event(bad, 4), event(good, 3)]);
     await expect.poll(() => published(good), poll).toEqual([1, 2, 3]);
@@ -112,7 +112,7 @@ describe('an event that the broker will never take', () => {
     const [bad] = names();
     const { publisher, topic, state, published, event, poison } = await connected();
     await database.add([poison(bad, 1), ...Array.from({ length: 50 }, (_, i) => event(bad, i + 2))]);
-    await start(database.pool, publisher, { batchSizeMax: 7 });
+    await start(database.pool, publisher, { batchSizeMax: 7, ...calmLease });
     await expect.poll(() => database.count(`held_at IS NOT NULL AND topic = '${topic}'`), poll).toBe(51);
     state.cured = true;
     const writing = (async () => {
@@ -142,7 +142,7 @@ describe('an event that the broker will never take', () => {
     const [bad] = names();
     const { publisher, topic, published, event, poison } = await connected();
     await database.add([poison(bad, 1), event(bad, 2)]);
-    await start(database.pool, publisher);
+    await start(database.pool, publisher, calmLease);
     await expect.poll(() => deadLettersOf(bad), poll).toHaveLength(1);
     const [letter] = await deadLettersOf(bad);
     await redrive(database.pool, { id: letter?.id ?? 0 });
@@ -157,7 +157,7 @@ describe('an event that the broker will never take', () => {
     const [bad] = names();
     const { publisher, topic, published, event, poison } = await connected();
     await database.add([poison(bad, 1), event(bad, 2), event(bad, 3)]);
-    await start(database.pool, publisher);
+    await start(database.pool, publisher, calmLease);
     await expect.poll(() => deadLettersOf(bad), poll).toHaveLength(1);
     const [letter] = await deadLettersOf(bad);
     const skipped = await skip(database.pool, letter?.id ?? 0, 'nobody reads it');
@@ -178,7 +178,7 @@ describe('an event that the broker will never take', () => {
       { ...poison(bad, 1), aggregateType },
       { ...event(bad, 2), aggregateType },
     ]);
-    await start(database.pool, publisher);
+    await start(database.pool, publisher, calmLease);
     await expect.poll(() => deadLettersOf(bad), poll).toHaveLength(1);
     const [letter] = await deadLettersOf(bad);
     await skip(database.pool, letter?.id ?? 0, 'too long to say');
@@ -189,7 +189,7 @@ describe('an event that the broker will never take', () => {
     const [bad] = names();
     const { publisher, topic, state, published, event, poison } = await connected();
     await database.add([event(bad, 1), poison(bad, 2), event(bad, 3)]);
-    await start(database.pool, publisher, { onPoison: 'skip' });
+    await start(database.pool, publisher, { onPoison: 'skip', ...calmLease });
     await expect.poll(() => published(bad), poll).toEqual([1, 3]);
     await expect.poll(() => database.unpublished(topic), poll).toBe(1);
     state.cured = true;
@@ -235,7 +235,7 @@ describe('an event that the broker will never take', () => {
     const [bad] = names();
     const { publisher, topic, state, published, poison } = await connected();
     await database.add(poison(bad, 1));
-    await start(database.pool, publisher);
+    await start(database.pool, publisher, calmLease);
     await expect.poll(() => deadLettersOf(bad), poll).toHaveLength(1);
     state.cured = true;
     const client = await database.pool.connect();
@@ -267,7 +267,7 @@ it('50,000 rows behind one blocked aggregate leave the hot read and slow no othe
     [bucketOf(key), topic, key, bad],
   );
   await database.add(event(good, 1));
-  const relay = await start(database.pool, publisher, { batchSizeMax: 500 });
+  const relay = await start(database.pool, publisher, { batchSizeMax: 500, ...calmLease });
   await expect.poll(() => published(good), { timeout: 60_000, interval: 50 }).toEqual([1]);
   const hot = () => database.count(`held_at IS NULL AND published_at IS NULL AND topic = '${topic}'`);
   await expect.poll(hot, poll).toBe(0);

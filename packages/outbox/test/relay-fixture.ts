@@ -13,6 +13,9 @@ import {
 /** Leases short enough for tests; the others keep their proportion to it. */
 export const fastLease: RelayOptions = { leaseDurationMs: 800, pollIntervalMs: 50 };
 
+/** A lease that no busy machine lets end: where each event must be published once. */
+export const calmLease: RelayOptions = { leaseDurationMs: 60_000 };
+
 /** Doors that are shut at present; a test that fails leaves some, and stopping a relay would wait at them. */
 const shutDoors = new Set<{ open(): void }>();
 

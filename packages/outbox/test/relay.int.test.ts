@@ -19,7 +19,15 @@ import {
   testStack,
   written,
 } from './fixture.ts';
-import { fastLease, poll, poolWithDoors, publisherWithDoors, relays, settled } from './relay-fixture.ts';
+import {
+  calmLease,
+  fastLease,
+  poll,
+  poolWithDoors,
+  publisherWithDoors,
+  relays,
+  settled,
+} from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 let kafkajs: Publisher;
@@ -50,7 +58,7 @@ describe('the relay', () => {
     const topic = await openTestTopic('relay', { partitions: 3 });
     const events = eventsFor(topic, 300, 40);
     await database.add(events.slice(0, 100));
-    const relay = await start(database.pool, kafkajs, { batchSizeMax: 7 });
+    const relay = await start(database.pool, kafkajs, { batchSizeMax: 7, ...calmLease });
     await database.add(events.slice(100, 200));
     await Promise.all(
       events.slice(200, 240).map((event, i) => database.add([event, events[240 + i] ?? event])),
@@ -68,7 +76,7 @@ describe('the relay', () => {
     const topic = await openTestTopic('late');
     const { publisher, after } = publisherWithDoors(kafkajs);
     after.shut();
-    await start(database.pool, publisher);
+    await start(database.pool, publisher, calmLease);
     await database.add(eventsFor(topic, 20));
     await expect.poll(async () => (await readTopic(topic)).length, poll).toBe(20);
     expect(await settled(() => database.unpublished(topic))).toBe(20);
@@ -120,7 +128,7 @@ describe('the relay', () => {
     const topic = await openTestTopic('batch');
     const { publisher, before, given } = publisherWithDoors(kafkajs);
     before.shut();
-    await start(database.pool, publisher, { batchSizeMax: 10, inFlightMax: 640 });
+    await start(database.pool, publisher, { batchSizeMax: 10, inFlightMax: 640, ...calmLease });
     const events = eventsFor(topic, 40, 1);
     await database.add(events);
     expect(await settled(() => given.length)).toBe(10);
@@ -134,7 +142,7 @@ describe('the relay', () => {
     const { publisher, before, given } = publisherWithDoors(kafkajs);
     before.shut();
     await database.add(eventsFor(topic, 400, 200));
-    const relay = await start(database.pool, publisher, { inFlightMax: 25 });
+    const relay = await start(database.pool, publisher, { inFlightMax: 25, ...calmLease });
     expect(await settled(() => given.length)).toBe(25);
     expect(relay.status().inFlight).toBe(25);
     before.open();
@@ -179,7 +187,7 @@ describe('the relay', () => {
     const topic = await openTestTopic('drain');
     const { publisher, after } = publisherWithDoors(kafkajs);
     after.shut();
-    const relay = await start(database.pool, publisher, { batchSizeMax: 5 });
+    const relay = await start(database.pool, publisher, { batchSizeMax: 5, ...calmLease });
     await database.add(eventsFor(topic, 10, 1));
     await expect.poll(after.waiting, poll).toBe(1);
     const stopped = relay.stop();

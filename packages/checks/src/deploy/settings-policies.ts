@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Finding } from '../finding.ts';
 import type { Environment } from './environment.ts';
 import { whereIs } from './manifests.ts';
+import { readSettings, type SettingsRead } from './read-settings.ts';
 import { settingsOf } from './settings.ts';
 import type { Container, Workload } from './workloads.ts';
 
@@ -20,20 +19,32 @@ const marginSeconds = 1;
  * where the app listens.
  */
 export async function checkSettings(root: string, environment: Environment): Promise<Finding[]> {
-  const checked = environment.workloads.flatMap((workload) =>
-    workload.containers.map((container) => checkContainer(root, environment, workload, container)),
+  const containers = environment.workloads.flatMap((workload) =>
+    workload.containers.map((container) => {
+      const reader = readerOf(root, container);
+      return { workload, container, reader, ...settingsOf(environment, container) };
+    }),
   );
-  return (await Promise.all(checked)).flat();
+  const requests = containers.map(({ reader, settings: given }) =>
+    (reader?.names ?? []).map((name) => ({ file: reader?.file ?? '', name, given })),
+  );
+  const reads = await readSettings(requests.flat());
+  return containers.flatMap((one, i) => checkContainer(one, reads.splice(0, requests[i]?.length)));
 }
 
-async function checkContainer(
-  root: string,
-  environment: Environment,
-  { manifest, kind, pod }: Workload,
-  container: Container,
-): Promise<Finding[]> {
-  const reader = readerOf(root, container);
-  const { settings: given, twice } = settingsOf(environment, container);
+interface Configured {
+  workload: Workload;
+  container: Container;
+  reader: Reader | undefined;
+  settings: Readonly<Record<string, string>>;
+  twice: readonly string[];
+}
+
+/** @param read by each of the reader's names */
+function checkContainer(
+  { workload: { manifest, kind, pod }, container, reader, settings: given, twice }: Configured,
+  read: readonly SettingsRead[],
+): Finding[] {
   const found = (rule: string, message: string): Finding => ({
     rule,
     where: whereIs(manifest),
@@ -52,7 +63,6 @@ async function checkContainer(
   for (const [name, value] of files)
     findings.push(found('settings', `${name}: nothing is mounted at ${value}`));
 
-  const read = await Promise.all(reader.names.map((name) => readSettings(reader.file, name, given)));
   const [{ settings, problems } = { problems: [] }] = read;
   if (settings === undefined) return [...findings, ...problems.map((problem) => found('settings', problem))];
   const known = new Set(read.flatMap((one) => Object.keys(one.settings ?? {})));
@@ -102,20 +112,3 @@ function readerOf(root: string, { name: app, command = [] }: Container): Reader 
 
 const isMounted = ({ volumeMounts = [] }: Container, path: string): boolean =>
   volumeMounts.some(({ mountPath }) => path.startsWith(`${mountPath}/`));
-
-interface Read {
-  settings?: Record<string, unknown>;
-  problems: string[];
-}
-
-async function readSettings(
-  file: string,
-  name: string,
-  given: Readonly<Record<string, string>>,
-): Promise<Read> {
-  const program = join(import.meta.dirname, 'print-settings.ts');
-  const { stdout } = await promisify(execFile)(process.execPath, [program, file, name], {
-    env: { ...given },
-  });
-  return { problems: [], ...JSON.parse(stdout) };
-}

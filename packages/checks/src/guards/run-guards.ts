@@ -3,7 +3,7 @@ import type { Guard } from './guard-patch.ts';
 import { inParallel } from './in-parallel.ts';
 import { judgePatched, judgeUnpatched } from './judge-guard.ts';
 import { type NamedTestResult, runNamedTests } from './run-named-tests.ts';
-import { applyPatch, copyWorkspace, type WorkspaceCopy } from './workspace-copy.ts';
+import { applyPatch, type WorkspaceCopies, type WorkspaceCopy, workspaceCopies } from './workspace-copy.ts';
 
 export interface GuardResult {
   name: string;
@@ -22,7 +22,7 @@ export interface GuardRun {
   signal: AbortSignal;
   onResult?(result: GuardResult): void;
   log?(line: string): void;
-  /** How many vitest runs at a time. */
+  /** How many vitest runs at a time: two with the guards in place, then three, since a test that must fail mostly waits. */
   parallelMax?: number;
   /** Limit of one vitest run. */
   limitMs?: number;
@@ -30,35 +30,42 @@ export interface GuardRun {
 
 /**
  * Shows for every guard that its tests pass with it and, without it, fail by an assertion (or, for one half of a
- * pair, still pass). Each removal happens in a copy of its own. Rejects when `signal` aborts.
+ * pair, still pass). Each removal happens in a copy in which all others stand. Rejects when `signal` aborts.
  */
 export async function runGuards(guards: readonly Guard[], run: GuardRun): Promise<GuardResult[]> {
-  const unpatched = await runUnpatched(guards, run);
-  return inParallel(guards, run.parallelMax ?? 2, async (guard) => {
-    const start = Date.now();
-    const before = unpatched.get(guard.packageFolder);
-    const why = (before && judgeUnpatched(guard, before)) ?? (await whyNot(guard, run));
-    const result: GuardResult = {
-      name: guard.name,
-      promise: guard.promise,
-      expect: guard.expect,
-      holds: why === undefined,
-      ...(why === undefined ? {} : { why }),
-      elapsedMs: Date.now() - start,
-    };
-    run.onResult?.(result);
-    return result;
-  });
+  const copies = workspaceCopies(run.root);
+  try {
+    const unpatched = await runUnpatched(guards, run, copies);
+    return await inParallel(guards, run.parallelMax ?? 3, async (guard) => {
+      const start = Date.now();
+      const before = unpatched.get(guard.packageFolder);
+      const why = (before && judgeUnpatched(guard, before)) ?? (await whyNot(guard, run, copies));
+      const result: GuardResult = {
+        name: guard.name,
+        promise: guard.promise,
+        expect: guard.expect,
+        holds: why === undefined,
+        ...(why === undefined ? {} : { why }),
+        elapsedMs: Date.now() - start,
+      };
+      run.onResult?.(result);
+      return result;
+    });
+  } finally {
+    await copies.remove();
+  }
 }
 
 /** All named tests of a package in one vitest run, in one untouched copy: quicker than guard by guard. */
 async function runUnpatched(
   guards: readonly Guard[],
   run: GuardRun,
+  copies: WorkspaceCopies,
 ): Promise<ReadonlyMap<string, NamedTestResult>> {
   const byPackage = Map.groupBy(guards, (guard) => guard.packageFolder);
   run.log?.(`${guards.length} guards: their tests with every guard in place, ${byPackage.size} packages`);
-  return withCopy(run, async (copy) => {
+  run.signal.throwIfAborted();
+  return copies.use(async (copy) => {
     const results = await inParallel([...byPackage], run.parallelMax ?? 2, async ([folder, ofPackage]) => {
       const start = Date.now();
       const tests = ofPackage.flatMap((guard) => guard.tests);
@@ -70,26 +77,19 @@ async function runUnpatched(
   });
 }
 
-async function whyNot(guard: Guard, run: GuardRun): Promise<string | undefined> {
-  return withCopy(run, async (copy) => {
+async function whyNot(guard: Guard, run: GuardRun, copies: WorkspaceCopies): Promise<string | undefined> {
+  run.signal.throwIfAborted();
+  return copies.use(async (copy) => {
     try {
       await applyPatch(copy, guard);
+      return judgePatched(guard, await runTestsIn(copy, guard.packageFolder, guard.tests, run));
     } catch (error) {
       if (error instanceof ChecksError) return error.message;
       throw error;
+    } finally {
+      await copy.restore(guard.files);
     }
-    return judgePatched(guard, await runTestsIn(copy, guard.packageFolder, guard.tests, run));
   });
-}
-
-async function withCopy<T>(run: GuardRun, work: (copy: WorkspaceCopy) => Promise<T>): Promise<T> {
-  run.signal.throwIfAborted();
-  const copy = await copyWorkspace(run.root);
-  try {
-    return await work(copy);
-  } finally {
-    await copy.remove();
-  }
 }
 
 function runTestsIn(

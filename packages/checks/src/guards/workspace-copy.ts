@@ -9,7 +9,31 @@ import type { Guard } from './guard-patch.ts';
 /** A copy of the workspace that may be broken at will. */
 export interface WorkspaceCopy {
   dir: string;
+  /** Makes files, given from the root, what they are in the workspace. */
+  restore(files: readonly string[]): Promise<void>;
   remove(): Promise<void>;
+}
+
+/** Copies of which each is used by one at a time, and then by the next: copying takes longer than many a test. */
+export interface WorkspaceCopies {
+  /** @param work leaves the copy as it was */
+  use<T>(work: (copy: WorkspaceCopy) => Promise<T>): Promise<T>;
+  remove(): Promise<void>;
+}
+
+export function workspaceCopies(root: string): WorkspaceCopies {
+  const idle: WorkspaceCopy[] = [];
+  return {
+    async use(work) {
+      const copy = idle.pop() ?? (await copyWorkspace(root));
+      try {
+        return await work(copy);
+      } finally {
+        idle.push(copy);
+      }
+    },
+    remove: async () => void (await Promise.all(idle.splice(0).map((copy) => copy.remove()))),
+  };
 }
 
 const skippedNames = new Set(['.git', '.turbo', '.reports', '.vite', '.cache', 'dist', 'coverage']);
@@ -21,6 +45,12 @@ const skippedNames = new Set(['.git', '.turbo', '.reports', '.vite', '.cache', '
  */
 export async function copyWorkspace(root: string): Promise<WorkspaceCopy> {
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'orders-guards-')));
+  const restore = async (files: readonly string[]) => {
+    for (const file of files) {
+      await rm(join(dir, file), { force: true });
+      await cp(join(root, file), join(dir, file)).catch(absent);
+    }
+  };
   const remove = () => rm(dir, { recursive: true, force: true, maxRetries: 5 });
   try {
     for (const entry of await readdir(root)) {
@@ -33,7 +63,7 @@ export async function copyWorkspace(root: string): Promise<WorkspaceCopy> {
           filter: (path) => !skippedNames.has(basename(path)),
         });
     }
-    return { dir, remove };
+    return { dir, restore, remove };
   } catch (error) {
     await remove();
     throw error;
@@ -60,11 +90,12 @@ export async function applyPatch(copy: WorkspaceCopy, guard: Guard): Promise<voi
 }
 
 async function contentsOf({ dir }: WorkspaceCopy, files: readonly string[]): Promise<string> {
-  const absent = (error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  };
   return JSON.stringify(
     await Promise.all(files.map((file) => readFile(join(dir, file), 'utf8').catch(absent))),
   );
+}
+
+function absent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
 }
