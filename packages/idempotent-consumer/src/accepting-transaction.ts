@@ -125,13 +125,12 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
   { events, ownIds }: Pick<Acceptance<E>, 'events' | 'ownIds'>,
   handlerRun: HandlerRun<E>,
 ): Promise<Pick<Accepted, 'duplicates' | 'fromOtherTopic'> & { fresh: Delivery<E>[] }> {
-  if (events.length === 0) return { fresh: [], duplicates: [], fromOtherTopic: [] };
-  const received = events.map(({ record, id }) => ({
-    eventId: id,
-    topic: record.topic,
-    partition: record.partition,
-    offset: record.offset,
-  }));
+  const [first] = events;
+  if (first === undefined) return { fresh: [], duplicates: [], fromOtherTopic: [] };
+  const { topic, partition } = first.record;
+  const eventIds = events.map(({ id }) => id);
+  const offsets = events.map(({ record }) => record.offset);
+  const received = { eventIds, topic, partition, offsets };
   const { isNew, backend } = await insertReceived(tx, consumerName, received, handleTimeoutMs);
   handlerRun.useBackend(backend, isNew);
   const fresh: Delivery<E>[] = [];
@@ -144,9 +143,8 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
     else duplicates.push(event.id);
     seen.add(event.id);
   }
-  const known = new Set(duplicates);
-  const again = received.filter(({ eventId }) => known.has(eventId) && !isNew.has(eventId));
-  return { fresh, duplicates, fromOtherTopic: await takenFromOtherTopic(tx, consumerName, again) };
+  const again = duplicates.filter((id) => !isNew.has(id));
+  return { fresh, duplicates, fromOtherTopic: await takenFromOtherTopic(tx, consumerName, topic, again) };
 }
 
 async function blockedKeysOf<E, Tx extends ConsumerTransaction>(
