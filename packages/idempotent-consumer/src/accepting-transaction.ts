@@ -98,7 +98,7 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
   };
 
   const blocked = await blockedKeysOf(deps, tx, fresh);
-  const runnable = fresh.filter(({ orderingKey }) => !blocked.has(orderingKey));
+  const runnable = blocked.size === 0 ? fresh : fresh.filter(({ orderingKey }) => !blocked.has(orderingKey));
   const failures = runnable.length === 0 ? [] : await handleNew(handlerRun, tx, runnable, assertSane);
   for (const { delivery } of failures) blocked.add(delivery.orderingKey);
   const scheduled = toSchedule(deps, fresh, failures, blocked);
@@ -133,6 +133,8 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
   const received = { eventIds, topic, partition, offsets };
   const { isNew, backend } = await insertReceived(tx, consumerName, received, handleTimeoutMs);
   handlerRun.useBackend(backend, isNew);
+  if (isNew.size === events.length)
+    return { fresh: events.map((event) => ({ ...event, attempt: 1 })), duplicates: [], fromOtherTopic: [] };
   const fresh: Delivery<E>[] = [];
   const duplicates: string[] = [];
   const seen = new Set<string>();
@@ -164,6 +166,7 @@ function toSchedule<E>(
   failures: readonly Failure<E>[],
   blocked: ReadonlySet<string>,
 ): NewScheduledEvent[] {
+  if (blocked.size === 0) return [];
   const failureOf = new Map(failures.map((failure) => [failure.delivery.id, failure]));
   const failedKeys = new Map(failures.map(({ delivery }) => [delivery.orderingKey, delivery]));
   const scheduled: NewScheduledEvent[] = [];

@@ -185,6 +185,7 @@ function assertStorable(ids: readonly string[], lengthMax: number): void {
 /** The ids that were inserted, which must be among those that were given. */
 function newIdsOf({ ids }: InsertAnswer, given: ReadonlySet<string>): ReadonlySet<string> {
   if (ids === allNew) return given;
-  if (!Array.isArray(ids) || !ids.every((id) => given.has(id))) throw unexpected('ids that were not asked for');
+  if (!Array.isArray(ids) || !ids.every((id) => given.has(id)))
+    throw unexpected('ids that were not asked for');
   return new Set(ids);
 }

@@ -26,7 +26,8 @@ export function patchHeaderDecoder(): void {
   if (prototype === undefined || typeof original !== 'function' || replaced in original) return;
   const readVarIntArray = function (this: Decoder, read: unknown): Header[] {
     const headers = original.call(this, read);
-    return decodings.getStore() === undefined ? headers : Object.assign(headers, { reduce: gathered });
+    if (decodings.getStore() !== undefined) headers.reduce = gathered as never;
+    return headers;
   };
   prototype.readVarIntArray = Object.assign(readVarIntArray, { [replaced]: true });
 }
