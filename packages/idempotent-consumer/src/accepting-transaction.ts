@@ -98,7 +98,7 @@ export async function acceptIn<E, Tx extends ConsumerTransaction>(
   };
 
   const blocked = await blockedKeysOf(deps, tx, fresh);
-  const runnable = fresh.filter(({ orderingKey }) => !blocked.has(orderingKey));
+  const runnable = blocked.size === 0 ? fresh : fresh.filter(({ orderingKey }) => !blocked.has(orderingKey));
   const failures = runnable.length === 0 ? [] : await handleNew(handlerRun, tx, runnable, assertSane);
   for (const { delivery } of failures) blocked.add(delivery.orderingKey);
   const scheduled = toSchedule(deps, fresh, failures, blocked);
@@ -125,15 +125,16 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
   { events, ownIds }: Pick<Acceptance<E>, 'events' | 'ownIds'>,
   handlerRun: HandlerRun<E>,
 ): Promise<Pick<Accepted, 'duplicates' | 'fromOtherTopic'> & { fresh: Delivery<E>[] }> {
-  if (events.length === 0) return { fresh: [], duplicates: [], fromOtherTopic: [] };
-  const received = events.map(({ record, id }) => ({
-    eventId: id,
-    topic: record.topic,
-    partition: record.partition,
-    offset: record.offset,
-  }));
+  const [first] = events;
+  if (first === undefined) return { fresh: [], duplicates: [], fromOtherTopic: [] };
+  const { topic, partition } = first.record;
+  const eventIds = events.map(({ id }) => id);
+  const offsets = events.map(({ record }) => record.offset);
+  const received = { eventIds, topic, partition, offsets };
   const { isNew, backend } = await insertReceived(tx, consumerName, received, handleTimeoutMs);
   handlerRun.useBackend(backend, isNew);
+  if (isNew.size === events.length)
+    return { fresh: events.map((event) => ({ ...event, attempt: 1 })), duplicates: [], fromOtherTopic: [] };
   const fresh: Delivery<E>[] = [];
   const duplicates: string[] = [];
   const seen = new Set<string>();
@@ -144,9 +145,8 @@ async function takeIn<E, Tx extends ConsumerTransaction>(
     else duplicates.push(event.id);
     seen.add(event.id);
   }
-  const known = new Set(duplicates);
-  const again = received.filter(({ eventId }) => known.has(eventId) && !isNew.has(eventId));
-  return { fresh, duplicates, fromOtherTopic: await takenFromOtherTopic(tx, consumerName, again) };
+  const again = duplicates.filter((id) => !isNew.has(id));
+  return { fresh, duplicates, fromOtherTopic: await takenFromOtherTopic(tx, consumerName, topic, again) };
 }
 
 async function blockedKeysOf<E, Tx extends ConsumerTransaction>(
@@ -166,6 +166,7 @@ function toSchedule<E>(
   failures: readonly Failure<E>[],
   blocked: ReadonlySet<string>,
 ): NewScheduledEvent[] {
+  if (blocked.size === 0) return [];
   const failureOf = new Map(failures.map((failure) => [failure.delivery.id, failure]));
   const failedKeys = new Map(failures.map(({ delivery }) => [delivery.orderingKey, delivery]));
   const scheduled: NewScheduledEvent[] = [];

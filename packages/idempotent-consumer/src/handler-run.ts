@@ -62,13 +62,13 @@ export function createHandlerRun<E, Tx extends ConsumerTransaction>(
 
   async function handle(tx: ConsumerTransaction, deliveries: readonly Delivery<E>[]): Promise<void> {
     const handled = handleAll(tx as Tx, deliveries, context);
-    const late = new AbortController();
-    const timeout = sleep(handleTimeoutMs, 'late' as const, { signal: late.signal, ref: false });
-    timeout.catch(() => undefined);
+    // Not the promised timer and a signal: to abort one makes two errors with their stacks, for each chunk.
+    const late = Promise.withResolvers<'late'>();
+    const timer = setTimeout(late.resolve, handleTimeoutMs, 'late').unref();
     try {
-      if ((await Promise.race([handled, timeout])) !== 'late') return;
+      if ((await Promise.race([handled, late.promise])) !== 'late') return;
     } finally {
-      late.abort();
+      clearTimeout(timer);
     }
     const error = new ConsumerError(
       'CONSUMER_HANDLER_TIMEOUT',

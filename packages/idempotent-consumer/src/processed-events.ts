@@ -40,17 +40,17 @@ export async function insertProcessed(
 ): Promise<string[]> {
   assertStorable(eventIds, eventIdLengthMax);
   if (eventIds.length === 0) return [];
-  const places = eventIds.map((eventId) => ({ eventId, topic: null, partition: null, offset: null }));
-  const isNew = idsOf((await insert(tx, consumerName, places)).ids, eventIds);
+  const { isNew } = await insert(tx, consumerName, { eventIds, topic: null, partition: null, offsets: [] });
   return [...new Set(eventIds)].filter((id) => isNew.has(id));
 }
 
-/** An event and where it was read; the place is kept for people, the key is (event id, consumer name). */
-export interface ReceivedEvent {
-  readonly eventId: string;
-  readonly topic: string | null;
-  readonly partition: number | null;
-  readonly offset: string | null;
+/** Events of a partition and where they were read, which is kept for people: the key is (event id, consumer name). */
+export interface ReceivedEvents {
+  readonly eventIds: readonly string[];
+  readonly topic: string;
+  readonly partition: number;
+  /** Of each event; decimal. */
+  readonly offsets: readonly string[];
 }
 
 /** Where the rows were written: enough to end that very transaction over another connection. */
@@ -67,34 +67,43 @@ export interface Backend {
 export async function insertReceived(
   tx: ConsumerTransaction,
   consumerName: string,
-  events: readonly ReceivedEvent[],
+  events: ReceivedEvents,
   handleTimeoutMs: number,
 ): Promise<{ readonly isNew: ReadonlySet<string>; readonly backend: Backend }> {
-  const ids = events.map(({ eventId }) => eventId);
-  assertStorable(ids, inboxIdLengthMax);
-  const answer = await insert(tx, consumerName, events, handleTimeoutMs);
-  return { isNew: idsOf(answer.ids, ids), backend: backendOf(answer) };
+  assertStorable(events.eventIds, inboxIdLengthMax);
+  const { isNew, answer } = await insert(tx, consumerName, events, handleTimeoutMs);
+  return { isNew, backend: backendOf(answer) };
 }
 
-/** Which of these events, all of them known, this consumer has taken over from another topic. */
+/** Which of these events of a topic, all of them known, this consumer has taken over from another one. */
 export async function takenFromOtherTopic(
   tx: ConsumerTransaction,
   consumerName: string,
-  events: readonly ReceivedEvent[],
+  topic: string,
+  eventIds: readonly string[],
 ): Promise<string[]> {
-  if (events.length === 0) return [];
+  if (eventIds.length === 0) return [];
   const rows = await askRows<{ id: string }>(
     tx,
     // Not a join, which PostgreSQL may make by reading the whole inbox: each id is looked up by the primary key.
-    asAnswer(`SELECT e.event_id AS id FROM unnest($2::text[], $3::text[]) AS e (event_id, topic)
-      WHERE e.topic <> (SELECT p.topic FROM processed_events p WHERE p.event_id = e.event_id AND p.worker_id = $1)`),
-    [consumerName, events.map((event) => event.eventId), events.map((event) => event.topic)],
+    asAnswer(`SELECT e.event_id AS id FROM unnest($2::text[]) AS e (event_id)
+      WHERE $3::text <> (SELECT p.topic FROM processed_events p WHERE p.event_id = e.event_id AND p.worker_id = $1)`),
+    [consumerName, eventIds, topic],
   );
   return rows.map(({ id }) => id);
 }
 
+/** Events that were read nowhere that is known. */
+interface Unplaced {
+  readonly eventIds: readonly string[];
+  readonly topic: null;
+  readonly partition: null;
+  readonly offsets: readonly [];
+}
+
 interface InsertAnswer {
   readonly inTransaction?: unknown;
+  /** Those that were new, or {@link allNew}. */
   readonly ids?: unknown;
   readonly pid?: unknown;
   readonly xid?: unknown;
@@ -108,17 +117,21 @@ interface InsertAnswer {
 async function insert(
   tx: ConsumerTransaction,
   consumerName: string,
-  events: readonly ReceivedEvent[],
+  events: ReceivedEvents | Unplaced,
   handleTimeoutMs?: number,
-): Promise<InsertAnswer> {
+): Promise<{ readonly isNew: ReadonlySet<string>; readonly answer: InsertAnswer }> {
   const sql = insertSql(handleTimeoutMs);
-  const insertOnce = async () => (await ask(tx, sql, insertValues(consumerName, events))) as InsertAnswer;
-  const first = await insertOnce();
-  if (first?.inTransaction === true) return first;
-  await run(tx, `SELECT set_config('idempotent_consumer.in_transaction', '1', true)`);
-  const second = await insertOnce();
-  if (second?.inTransaction === true) return second;
-  throw notInTransaction('this is none, or it is over');
+  const { eventIds, topic, partition, offsets } = events;
+  const given = new Set(eventIds);
+  const values = [consumerName, eventIds, topic, partition, offsets, given.size];
+  const insertOnce = async () => (await ask(tx, sql, values)) as InsertAnswer;
+  let answer = await insertOnce();
+  if (answer?.inTransaction !== true) {
+    await run(tx, `SELECT set_config('idempotent_consumer.in_transaction', '1', true)`);
+    answer = await insertOnce();
+  }
+  if (answer?.inTransaction !== true) throw notInTransaction('this is none, or it is over');
+  return { isNew: newIdsOf(answer, given), answer };
 }
 
 /**
@@ -141,6 +154,9 @@ export function backendOf(answer: { pid?: unknown; xid?: unknown } | null | unde
   return { pid, xid };
 }
 
+/** The answer where every id was new, which is the usual case: to list, to prove and to read them all costs both sides. */
+const allNew = 'all';
+
 /** In key order, so that two transactions with the same events wait for each other instead of deadlocking. */
 const insertSql = (handleTimeoutMs: number | undefined): string => `
     WITH here AS MATERIALIZED (
@@ -148,22 +164,16 @@ const insertSql = (handleTimeoutMs: number | undefined): string => `
         OR coalesce(current_setting('idempotent_consumer.in_transaction', true), '') = '1' AS in_transaction
     ), inserted AS (
       INSERT INTO processed_events (event_id, worker_id, topic, "partition", "offset")
-      SELECT e.event_id, $1, e.topic, e."partition", e."offset"
-      FROM unnest($2::text[], $3::text[], $4::int[], $5::bigint[]) AS e (event_id, topic, "partition", "offset")
+      SELECT e.event_id, $1, $3::text, $4::int, e."offset"
+      FROM unnest($2::text[], $5::bigint[]) AS e (event_id, "offset")
       WHERE (SELECT in_transaction FROM here)
       ORDER BY e.event_id COLLATE "C"
       ON CONFLICT (event_id, worker_id) DO NOTHING
       RETURNING event_id
-    ) ${answerOf(`SELECT json_build_object('ids', (SELECT coalesce(json_agg(event_id), '[]') FROM inserted),
+    ) ${answerOf(`SELECT json_build_object(
+        'ids', (SELECT CASE count(*) WHEN $6::int THEN to_json('${allNew}'::text)
+          ELSE (SELECT coalesce(json_agg(event_id), '[]') FROM inserted) END FROM inserted),
         'inTransaction', (SELECT in_transaction FROM here)${handleTimeoutMs === undefined ? '' : `, ${backendSql(handleTimeoutMs)}`})`)}`;
-
-const insertValues = (consumerName: string, events: readonly ReceivedEvent[]): unknown[] => [
-  consumerName,
-  events.map((event) => event.eventId),
-  events.map((event) => event.topic),
-  events.map((event) => event.partition),
-  events.map((event) => event.offset),
-];
 
 function assertStorable(ids: readonly string[], lengthMax: number): void {
   for (const id of ids) {
@@ -173,9 +183,9 @@ function assertStorable(ids: readonly string[], lengthMax: number): void {
 }
 
 /** The ids that were inserted, which must be among those that were given. */
-function idsOf(inserted: unknown, given: readonly string[]): Set<string> {
-  const known = new Set(given);
-  if (!Array.isArray(inserted) || !inserted.every((id) => known.has(id)))
+function newIdsOf({ ids }: InsertAnswer, given: ReadonlySet<string>): ReadonlySet<string> {
+  if (ids === allNew) return given;
+  if (!Array.isArray(ids) || !ids.every((id) => given.has(id)))
     throw unexpected('ids that were not asked for');
-  return new Set(inserted);
+  return new Set(ids);
 }

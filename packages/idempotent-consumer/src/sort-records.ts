@@ -55,7 +55,9 @@ export async function sortRecords<E>(
   const events: DecodedEvent<E>[] = [];
   const invalid: InvalidRecord[] = [];
   for (const record of records) {
-    const read = await readRecord(record, reading);
+    const reads = readRecord(record, reading);
+    // Most decoders are synchronous, and an `await` for each of 500 records is not free.
+    const read = reads instanceof Promise ? await reads : reads;
     if (read === undefined) continue;
     if ('orderingKey' in read) events.push(read);
     else invalid.push(read);
@@ -63,51 +65,75 @@ export async function sortRecords<E>(
   return { events, invalid, skipped: records.length - events.length - invalid.length };
 }
 
+type Read<E> = DecodedEvent<E> | InvalidRecord | undefined;
+
 /**
  * What `decode` throws makes a record invalid, unless it is about the moment: a schema registry that cannot be reached is
- * no fault of the record.
+ * no fault of the record. A promise only where `decode` gives one.
  * @returns undefined for a record of a type that is not handled
  * @throws what `decode` threw, if that is transient
  */
-export async function readRecord<E>(
-  record: ConsumedRecord,
-  { decode, identity: said, orderingKey }: Reading<E>,
-): Promise<DecodedEvent<E> | InvalidRecord | undefined> {
-  const invalid = (reason: string, eventId: unknown = null, loggedReason = reason): InvalidRecord => ({
-    record,
-    reason,
-    loggedReason,
-    eventId: eventIdProblem(eventId) === undefined ? (eventId as string) : null,
-  });
-  let doing = 'decode';
+export function readRecord<E>(record: ConsumedRecord, reading: Reading<E>): Read<E> | Promise<Read<E>> {
+  const undecodable = (error: unknown): InvalidRecord => {
+    if (isTransient(error)) throw error;
+    return failed(record, 'decode', error);
+  };
   try {
-    // Most decoders are synchronous, and an `await` for each of 500 records is not free.
-    const answer = decode(record);
-    const decoded: Decoded<E> | null | undefined = isThenable(answer) ? await answer : answer;
-    switch (decoded?.kind) {
-      case 'skip':
-        return undefined;
-      case 'invalid':
-        return invalid(storableText(String(decoded.reason)) || 'decode gave no reason', decoded.eventId);
-      case 'event': {
-        const problem = eventIdProblem(decoded.id) ?? sourceProblem(said, decoded.source);
-        if (problem !== undefined) return invalid(problem);
-        const id = inboxId(said, { id: decoded.id, source: decoded.source, topic: record.topic });
-        if (id.length > inboxIdLengthMax) return invalid('event id and source are too long together');
-        doing = 'orderingKey';
-        const key =
-          orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(decoded.event, record));
-        return { record, id, event: decoded.event, orderingKey: key ?? `event:${id}` };
-      }
-      default:
-        return invalid('decode gave an answer of an unknown kind');
-    }
+    const answer = reading.decode(record);
+    if (!isThenable(answer)) return readDecoded(record, answer, reading);
+    return Promise.resolve(answer)
+      .then((decoded) => readDecoded(record, decoded, reading))
+      .catch(undecodable);
   } catch (error) {
-    if (doing === 'decode' && isTransient(error)) throw error;
-    // A parser's message quotes what it could not parse.
-    return invalid(`${doing} failed: ${reasonOf(error)}`, null, `${doing} failed (${kindOf(error)})`);
+    return undecodable(error);
   }
 }
+
+function readDecoded<E>(
+  record: ConsumedRecord,
+  decoded: Decoded<E> | null | undefined,
+  { identity: said, orderingKey }: Reading<E>,
+): Read<E> {
+  switch (decoded?.kind) {
+    case 'skip':
+      return undefined;
+    case 'invalid': {
+      const reason = storableText(String(decoded.reason)) || 'decode gave no reason';
+      return invalid(record, reason, decoded.eventId);
+    }
+    case 'event': {
+      const problem = eventIdProblem(decoded.id) ?? sourceProblem(said, decoded.source);
+      if (problem !== undefined) return invalid(record, problem);
+      const { event } = decoded;
+      const id = inboxId(said, { id: decoded.id, source: decoded.source, topic: record.topic });
+      if (id.length > inboxIdLengthMax) return invalid(record, 'event id and source are too long together');
+      try {
+        const key = orderingKey === undefined ? keyOfRecord(record) : givenKey(orderingKey(event, record));
+        return { record, id, event, orderingKey: key ?? `event:${id}` };
+      } catch (error) {
+        return failed(record, 'orderingKey', error);
+      }
+    }
+    default:
+      return invalid(record, 'decode gave an answer of an unknown kind');
+  }
+}
+
+const invalid = (
+  record: ConsumedRecord,
+  reason: string,
+  eventId: unknown = null,
+  loggedReason = reason,
+): InvalidRecord => ({
+  record,
+  reason,
+  loggedReason,
+  eventId: eventIdProblem(eventId) === undefined ? (eventId as string) : null,
+});
+
+/** A parser's message quotes what it could not parse. */
+const failed = (record: ConsumedRecord, doing: string, error: unknown): InvalidRecord =>
+  invalid(record, `${doing} failed: ${reasonOf(error)}`, null, `${doing} failed (${kindOf(error)})`);
 
 const isThenable = <T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> =>
   typeof (answer as { then?: unknown } | null | undefined)?.then === 'function';
@@ -146,7 +172,8 @@ export function eventIdProblem(id: unknown, lengthMax = eventIdLengthMax): strin
 /** The ordering key of a record whose consumer names no other; null where it has none. */
 export function keyOfRecord({ key }: ConsumedRecord): string | null {
   if (key === null) return null;
-  const text = Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+  const bytes = Buffer.isBuffer(key) ? key : Buffer.from(key.buffer, key.byteOffset, key.byteLength);
+  const text = bytes.toString('latin1');
   return isPlain(text) ? `key:${text}` : `hash:${createHash('sha256').update(key).digest('hex')}`;
 }
 

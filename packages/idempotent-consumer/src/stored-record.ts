@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { addHeader, noHeaders } from './headers-by-name.ts';
 import { storableText } from './reason.ts';
 import type { ConsumedRecord, HeaderValue, RecordHeaders } from './record.ts';
 
@@ -14,14 +15,9 @@ export function packHeaders(headers: RecordHeaders): Uint8Array {
 /** What {@link packHeaders} packed; values are bytes or null. */
 export function unpackHeaders(packed: Uint8Array): RecordHeaders {
   const pairs: readonly (readonly [string, string | null])[] = JSON.parse(Buffer.from(packed).toString());
-  const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
-  for (const [name, base64] of pairs) {
-    const value = base64 === null ? null : Buffer.from(base64, 'base64');
-    const there = headers[name];
-    if (there === undefined) headers[name] = value;
-    else if (Array.isArray(there)) there.push(value);
-    else headers[name] = [there, value];
-  }
+  const headers = noHeaders();
+  for (const [name, base64] of pairs)
+    addHeader(headers, name, base64 === null ? null : Buffer.from(base64, 'base64'));
   return headers;
 }
 
@@ -82,7 +78,7 @@ export function headersAsJson(headers: RecordHeaders): Record<string, HeaderJson
 export function headersOfJson(
   json: Readonly<Record<string, HeaderJson | readonly HeaderJson[]>>,
 ): RecordHeaders {
-  const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
+  const headers = noHeaders();
   for (const [name, value] of Object.entries(json))
     headers[name] = isJsonList(value) ? value.map(headerOfJson) : headerOfJson(value);
   return headers;

@@ -164,7 +164,8 @@ async function isToBeHandled<E, Tx extends ConsumerTransaction>(
   { id }: Delivery<E>,
 ): Promise<boolean> {
   if (id === claimed.eventId) return true;
-  const events = [{ eventId: id, ...claimed.record }];
+  const { topic, partition, offset } = claimed.record;
+  const events = { eventIds: [id], topic, partition, offsets: [offset] };
   const { isNew } = await insertReceived(tx, consumerName, events, handleTimeoutMs);
   // The inbox row stands even if the handler fails: the next try must not take it for another's.
   if (isNew.has(id)) await nameClaimed(tx, claimed, id);

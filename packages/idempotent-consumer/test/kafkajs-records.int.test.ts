@@ -26,6 +26,14 @@ const shown = (value: unknown): unknown =>
     : Array.isArray(value)
       ? value.map(shown)
       : Buffer.from(value as Uint8Array).toString();
+/** What a name may be taken for although no header has it. */
+function inheritedBy(object: object): PropertyKey[] {
+  const names: PropertyKey[] = [];
+  for (let from = Object.getPrototypeOf(object); from !== null; from = Object.getPrototypeOf(from))
+    names.push(...Reflect.ownKeys(from));
+  return names;
+}
+
 const shownHeaders = (record: ConsumedRecord | undefined) =>
   Object.entries(record?.headers ?? {}).map(([name, value]) => [name, shown(value)]);
 
@@ -53,7 +61,7 @@ describe('the records of a kafkajs source', () => {
       const { records } = start({ topics: [topic], patchHeaderDecoder });
       await expect.poll(() => records.length, soon).toBe(2);
       expect(shownHeaders(records[0]).sort()).toEqual(entries.sort());
-      for (const { headers } of records) expect(Object.getPrototypeOf(headers)).toBeNull();
+      for (const { headers } of records) expect(inheritedBy(headers)).toEqual([]);
     },
   );
 

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { addHeader, type HeadersByName, noHeaders } from '../headers-by-name.ts';
 import type { HeaderValue } from '../record.ts';
 import { decodings } from './decoding.ts';
 
@@ -16,7 +17,7 @@ const replaced = Symbol.for('orders.kafkajs.header-decoder');
 /**
  * kafkajs 2.2.4 copies all headers of a record once for each, and takes names such as `__proto__` or `toString` for
  * repeated ones. It reads them with a method that it uses for nothing else and then reduces them: for our fetches, and
- * for nobody else's, what it reads is given a `reduce` that gathers them in linear time, without a prototype. Does
+ * for nobody else's, what it reads is given a `reduce` that gathers them in linear time, without anything inherited. Does
  * nothing where kafkajs is built otherwise.
  */
 export function patchHeaderDecoder(): void {
@@ -25,19 +26,15 @@ export function patchHeaderDecoder(): void {
   if (prototype === undefined || typeof original !== 'function' || replaced in original) return;
   const readVarIntArray = function (this: Decoder, read: unknown): Header[] {
     const headers = original.call(this, read);
-    return decodings.getStore() === undefined ? headers : Object.assign(headers, { reduce: gathered });
+    if (decodings.getStore() !== undefined) headers.reduce = gathered as never;
+    return headers;
   };
   prototype.readVarIntArray = Object.assign(readVarIntArray, { [replaced]: true });
 }
 
-function gathered(this: Header[]): Record<string, HeaderValue | HeaderValue[]> {
-  const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
-  for (const { key, value } of this) {
-    const before = headers[key];
-    if (before === undefined) headers[key] = value;
-    else if (Array.isArray(before)) before.push(value);
-    else headers[key] = [before, value];
-  }
+function gathered(this: Header[]): HeadersByName {
+  const headers = noHeaders();
+  for (const { key, value } of this) addHeader(headers, key, value);
   return headers;
 }
 

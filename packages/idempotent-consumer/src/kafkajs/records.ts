@@ -1,4 +1,5 @@
 import type { KafkaMessage } from 'kafkajs';
+import { isHeadersByName, noHeaders } from '../headers-by-name.ts';
 import type { ConsumedRecord, HeaderValue, RecordHeaders } from '../record.ts';
 
 /** A message of kafkajs as a record. */
@@ -20,12 +21,12 @@ function timestampOf(timestamp: string | undefined): number | null {
 }
 
 /**
- * Own properties only, and no prototype, so that no name means anything. kafkajs gathers headers in an ordinary object:
+ * Own properties only, and nothing inherited, so that no name means anything. kafkajs gathers headers in an ordinary object:
  * where a name is that of an inherited property, such as `toString`, what it inherits stands among the values.
  */
 function headersOf(headers: object | undefined): RecordHeaders {
-  if (headers !== undefined && Object.getPrototypeOf(headers) === null) return headers as RecordHeaders;
-  const own: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
+  if (headers !== undefined && isHeadersByName(headers)) return headers;
+  const own = noHeaders();
   for (const [name, found] of Object.entries(headers ?? {})) {
     if (!Array.isArray(found)) {
       if (isValue(found)) own[name] = found;
@@ -54,7 +55,7 @@ export function detached(record: ConsumedRecord, bytesMax: number): ConsumedReco
   if (!isPart(sample as HeaderValue)) return record;
   const copy = <V extends HeaderValue>(bytes: V): V | Uint8Array =>
     isPart(bytes) ? Buffer.from(bytes as Uint8Array) : bytes;
-  const headers: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
+  const headers = noHeaders();
   for (const [name, found] of Object.entries(record.headers)) {
     if (found !== undefined) headers[name] = isValue(found) ? copy(found) : found.map(copy);
   }

@@ -1,4 +1,5 @@
-import type { ConsumedRecord, HeaderValue } from '../record.ts';
+import { addHeader, noHeaders } from '../headers-by-name.ts';
+import type { ConsumedRecord } from '../record.ts';
 import type { ClientRecord, FetchedPartition, RecordsBatch } from './client.ts';
 
 /** What a fetch brought of one partition. */
@@ -77,14 +78,7 @@ const timestampOf = (timestamp: bigint): number | null =>
 
 /** By name, in the order in which they came; a name that repeats has a list. */
 function headersOf(headers: ClientRecord['headers']): ConsumedRecord['headers'] {
-  // Without a prototype: any name is a name.
-  const named: Record<string, HeaderValue | HeaderValue[]> = Object.create(null);
-  for (const [nameBytes, value] of headers) {
-    const name = nameBytes?.toString() ?? '';
-    const known = named[name];
-    if (known === undefined) named[name] = value;
-    else if (Array.isArray(known)) known.push(value);
-    else named[name] = [known, value];
-  }
+  const named = noHeaders();
+  for (const [name, value] of headers) addHeader(named, name?.toString() ?? '', value);
   return named;
 }
