@@ -158,11 +158,10 @@ describe('answers that something between PostgreSQL and the consumer changes', (
     async (plugin) => {
       const name = uniqueName('plugged');
       const { transaction } = open({ plugin: plugins[plugin]?.() as never });
-      let failures = 0;
       const { source, consumer, consumerName } = await start({
         transaction,
-        handle: async (tx, event) => {
-          if (event.id === `${name}-bad` && ++failures <= 3) throw new Error('not yet');
+        handle: async (tx, event, { attempt }) => {
+          if (event.id === `${name}-bad` && attempt < 3) throw new Error('not yet');
           await countUp(tx, event);
         },
         retry: { attemptsMax: 10 },
