@@ -1,15 +1,15 @@
-import type { DeadLetterSink } from './dead-letters.ts';
-import { deadLetterBytesMaxDefault } from './dead-letters.ts';
+import type { DeadLetterSink } from './dead-letters/dead-letters.ts';
+import { deadLetterBytesMaxDefault } from './dead-letters/dead-letters.ts';
 import { ConsumerError } from './errors.ts';
 import type { Handle, HandleBatch } from './handler.ts';
-import { type KillSwitchOptions, killSwitchDefaults } from './kill-switch.ts';
+import { type EventIdentity, eventIdProblem } from './intake/sort-records.ts';
 import type { Logger } from './logger.ts';
 import type { ConsumerMetrics } from './metrics.ts';
+import { type KillSwitchOptions, killSwitchDefaults } from './operation/kill-switch.ts';
+import { type RetentionOptions, retentionSettings } from './operation/retention.ts';
 import type { ConsumedRecord, Decode } from './record.ts';
-import { type RetentionOptions, retentionSettings } from './retention.ts';
-import { type Retry, type RouteError, retryDefaults } from './routing.ts';
-import type { OnDeadLetter } from './scheduled-events.ts';
-import { type EventIdentity, eventIdProblem } from './sort-records.ts';
+import { type Retry, type RouteError, retryDefaults } from './retries/routing.ts';
+import type { OnDeadLetter } from './retries/scheduled-events.ts';
 import type { RecordSource } from './source.ts';
 import type { ConsumerTransaction, RunTransaction } from './transaction.ts';
 

@@ -1,6 +1,6 @@
 import { answerOf, asAnswer, ask, askRows, notInTransaction, run, unexpected } from './ask.ts';
 import { ConsumerError } from './errors.ts';
-import { eventIdLengthMax, eventIdProblem, inboxIdLengthMax } from './sort-records.ts';
+import { eventIdLengthMax, eventIdProblem, inboxIdLengthMax } from './intake/sort-records.ts';
 import type { ConsumerTransaction } from './transaction.ts';
 
 /** What {@link processOnce} did. `result` is the handler's. */

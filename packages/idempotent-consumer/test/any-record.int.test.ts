@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConsumedRecord } from '../src/index.ts';
-import { unpackHeaders } from '../src/stored-record.ts';
+import { unpackHeaders } from '../src/retries/stored-record.ts';
 import type { MemoryRecord } from '../src/testing/memory-source.ts';
 import { memorySource } from '../src/testing/memory-source.ts';
 import { anyRecord, gathered, plain } from './any-record.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createStartsToNote } from '../src/chunk-starts.ts';
+import { createStartsToNote } from '../src/intake/chunk-starts.ts';
 import type { ConsumedRecord } from '../src/record.ts';
 import type { RecordChunk } from '../src/source.ts';
 

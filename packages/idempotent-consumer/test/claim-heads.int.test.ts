@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { claimHeads } from '../src/scheduled-events.ts';
+import { claimHeads } from '../src/retries/scheduled-events.ts';
 import { query } from './flavours.ts';
 import { uniqueName, useDatabase } from './harness.ts';
 

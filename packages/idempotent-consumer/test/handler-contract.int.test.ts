@@ -93,7 +93,7 @@ it('deliverTwice delivers the same records at the same places: they are handled 
 
 it('crashPoints names every place at which the consumer calls crashPoint', () => {
   const src = new URL('../src/', import.meta.url);
-  const texts = readdirSync(src)
+  const texts = readdirSync(src, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => readFileSync(new URL(file, src), 'utf8'));
   const called = texts.flatMap((text) =>

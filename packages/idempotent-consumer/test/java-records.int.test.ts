@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConsumedRecord, RecordSource } from '../src/index.ts';
 import { kafkajsSource } from '../src/kafkajs.ts';
 import { platformaticSource } from '../src/platformatic.ts';
-import { unpackHeaders } from '../src/stored-record.ts';
+import { unpackHeaders } from '../src/retries/stored-record.ts';
 import {
   committedOffset,
   countUp,

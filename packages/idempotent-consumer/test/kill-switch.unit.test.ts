@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createKillSwitch, type KillSwitchOptions, killSwitchDefaults } from '../src/kill-switch.ts';
+import {
+  createKillSwitch,
+  type KillSwitchOptions,
+  killSwitchDefaults,
+} from '../src/operation/kill-switch.ts';
 
 function setUp(options: Partial<KillSwitchOptions> = {}) {
   const clock = { nowMs: 1_000_000 };

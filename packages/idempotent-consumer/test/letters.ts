@@ -1,5 +1,5 @@
-import { insertDeadLetters } from '../src/dead-letters.ts';
-import { storeScheduled } from '../src/scheduled-events.ts';
+import { insertDeadLetters } from '../src/dead-letters/dead-letters.ts';
+import { storeScheduled } from '../src/retries/scheduled-events.ts';
 import type { TestDb } from './harness.ts';
 
 /** A letter as {@link storeLetters} writes it; what is left out is made up from its number. */

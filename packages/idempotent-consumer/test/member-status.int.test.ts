@@ -1,8 +1,8 @@
 import { Registry } from '@prometheus-io/client';
 import { describe, expect, it } from 'vitest';
 import type { RunTransaction } from '../src/index.ts';
+import { reportStatus } from '../src/operation/status-loop.ts';
 import { createPrometheusMetrics } from '../src/prometheus.ts';
-import { reportStatus } from '../src/status-loop.ts';
 import { memorySource } from '../src/testing/memory-source.ts';
 import { countUp, soon, type Tx, uniqueName, useDatabase } from './harness.ts';
 import { counting, useMemoryConsumers } from './memory-consumer.ts';

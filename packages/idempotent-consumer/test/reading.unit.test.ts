@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { type EventIdentity, inboxId, readRecord, sortRecords } from '../src/intake/sort-records.ts';
 import type { Decoded } from '../src/record.ts';
-import { type EventIdentity, inboxId, readRecord, sortRecords } from '../src/sort-records.ts';
 import { anyRecord } from './any-record.ts';
 import { thrownValues } from './thrown-values.ts';
 

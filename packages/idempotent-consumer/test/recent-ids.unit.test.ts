@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createRecentIds } from '../src/recent-ids.ts';
+import { createRecentIds } from '../src/intake/recent-ids.ts';
 
 const event = (id: string, offset: number, topic = 'orders') => ({
   id,

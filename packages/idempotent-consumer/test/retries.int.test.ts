@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { claimHeads, lockClaimed, settleClaimed } from '../src/scheduled-events.ts';
+import { claimHeads, lockClaimed, settleClaimed } from '../src/retries/scheduled-events.ts';
 import { memorySource } from '../src/testing/memory-source.ts';
 import { query } from './flavours.ts';
 import { type CountEvent, countUp, soon, type Tx, uniqueName, useDatabase } from './harness.ts';

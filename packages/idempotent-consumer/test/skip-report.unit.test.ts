@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createClashReport } from '../src/clash-report.ts';
-import { createSkipReport } from '../src/skip-report.ts';
+import { createClashReport } from '../src/operation/clash-report.ts';
+import { createSkipReport } from '../src/operation/skip-report.ts';
 
 const minutes = (n: number) => n * 60_000;
 

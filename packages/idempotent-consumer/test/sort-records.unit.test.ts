@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { eventIdProblem, sortRecords } from '../src/intake/sort-records.ts';
 import type { ConsumedRecord, Decoded } from '../src/record.ts';
-import { eventIdProblem, sortRecords } from '../src/sort-records.ts';
-import { headersAsJson } from '../src/stored-record.ts';
+import { headersAsJson } from '../src/retries/stored-record.ts';
 
 const record = (offset: number): ConsumedRecord => ({
   topic: 't',

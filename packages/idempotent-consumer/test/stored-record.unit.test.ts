@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConsumedRecord } from '../src/record.ts';
-import { hashOf, headersAsJson, packHeaders, unpackHeaders } from '../src/stored-record.ts';
+import { hashOf, headersAsJson, packHeaders, unpackHeaders } from '../src/retries/stored-record.ts';
 import { anyRecord, gathered, plain } from './any-record.ts';
 
 const storable = (text: string) => text.isWellFormed() && !text.includes('\u0000');
