@@ -1,5 +1,3 @@
-import type { ConsumerMetrics } from './metrics.ts';
-
 /** Sums since the consumer was created. */
 export interface ConsumerCounts {
   /** Events handled, committed; those that were tried again included. */
@@ -31,7 +29,10 @@ export interface ConsumerCounts {
 /** Adds to a sum, and to the counter of that name: the one place where anything is counted. */
 export type Count = (what: keyof ConsumerCounts, by?: number) => void;
 
-export function createCounts(metrics?: ConsumerMetrics): {
+/** @param counters are told, too */
+export function createCounts(
+  counters?: Readonly<Record<keyof ConsumerCounts, { inc(value: number): void }>>,
+): {
   readonly counts: Readonly<ConsumerCounts>;
   readonly count: Count;
 } {
@@ -54,7 +55,7 @@ export function createCounts(metrics?: ConsumerMetrics): {
     count: (what, by = 1) => {
       if (by === 0) return;
       counts[what] += by;
-      metrics?.[what].inc(by);
+      counters?.[what].inc(by);
     },
   };
 }

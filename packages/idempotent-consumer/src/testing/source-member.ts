@@ -2,11 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from '../logger.ts';
 import type { ConsumedRecord } from '../record.ts';
 import type { ChunkOutcome, RecordChunk, RecordSink, RecordSource } from '../source.ts';
-import type {
-  ProducedRecord,
-  RecordSourceUnderTest,
-  SourceOptionsUnderTest,
-} from './record-source-contract.ts';
+import type { ProducedRecord, RecordSourceUnderTest, SourceOptionsUnderTest } from './source-under-test.ts';
 
 export type Vitest = typeof import('vitest');
 /** Tests by their names. */
