@@ -20,6 +20,8 @@ export interface OwnServer {
   pid(): number;
   /** Ends it as a crash would. Its data stays. */
   kill(): Promise<void>;
+  /** Ends it in order, by SIGTERM. Its data stays. */
+  stop(): Promise<void>;
   /** Starts it again, with its data, at its address; resolves when it answers. */
   start(): Promise<void>;
   /** Ends it for good and removes its data. */
@@ -100,20 +102,21 @@ function ownServer(
   killSignal: NodeJS.Signals,
 ): OwnServer {
   let running = first;
-  async function kill(): Promise<void> {
+  async function end(signal: NodeJS.Signals): Promise<void> {
     if (hasEnded(running)) return;
     const ended = once(running, 'exit');
-    running.kill(killSignal);
+    running.kill(signal);
     await ended;
   }
   return {
     pid: () => running.pid as number,
-    kill,
+    kill: () => end(killSignal),
+    stop: () => end('SIGTERM'),
     async start() {
       running = await restart();
     },
     async close() {
-      await kill();
+      await end(killSignal);
       rmSync(host.dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
       host.orphans.end();
     },

@@ -116,6 +116,26 @@ async function versionOf(packageDir: string, name: string): Promise<string> {
   return JSON.parse(await readFile(join(packageDir, 'node_modules', name, 'package.json'), 'utf8')).version;
 }
 
+/**
+ * A `tsconfig.json` as strict as an importer's may be: the declarations of libraries are checked too.
+ * @param more compiler options
+ */
+export const importerTsconfig = (more: object = {}) =>
+  JSON.stringify({
+    compilerOptions: {
+      module: 'nodenext',
+      target: 'es2024',
+      outDir: 'dist',
+      rootDir: 'src',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: false,
+      ...more,
+    },
+    include: ['src'],
+  });
+
 /** Nobody but the project itself decides what is installed, and what a package asks for must be there. */
 const projectSettings = `autoInstallPeers: false\nstrictPeerDependencies: true\nallowBuilds:\n  node: true\n`;
 

@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { crashPoints } from '../src/testing.ts';
 import type { CrashingMemberOptions } from './crashing-member.ts';
 import { uniqueName, useDatabase } from './harness.ts';
 
@@ -157,17 +158,6 @@ describe.concurrent('a handler that ends its process', () => {
     expect(await counted(ids)).toEqual([1]);
   });
 });
-
-const crashPoints = [
-  'consumer.accept.begun',
-  'consumer.accept.before-commit',
-  'consumer.accept.after-commit',
-  'consumer.offsets.before-commit',
-  'consumer.offsets.after-commit',
-  'consumer.retry.claimed',
-  'consumer.retry.before-commit',
-  'consumer.retry.after-commit',
-];
 
 describe.concurrent('a process killed', () => {
   it.each(crashPoints)(

@@ -1,22 +1,5 @@
 /** What importers write: each is compiled outside the workspace, with the declarations of libraries checked too. */
 
-/** @param more compiler options */
-export const tsconfig = (more: object = {}) =>
-  JSON.stringify({
-    compilerOptions: {
-      module: 'nodenext',
-      target: 'es2024',
-      outDir: 'dist',
-      rootDir: 'src',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      skipLibCheck: false,
-      ...more,
-    },
-    include: ['src'],
-  });
-
 /** An importer: what it installs besides this package, what it is compiled with, and what it prints. */
 export interface Importer {
   readonly dependencies: readonly string[];

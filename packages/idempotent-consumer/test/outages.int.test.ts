@@ -94,19 +94,6 @@ async function run(createSource: (options: SourceOptions) => RecordSource) {
 const each = <T, R>(all: readonly T[], what: (one: T) => Promise<R>): Promise<R[]> =>
   Promise.all(all.map(what));
 
-/** In order: a broker that was killed is kept waiting by Kafka until its session has run out; the soak does that. */
-async function stopBroker(): Promise<void> {
-  process.kill(kafka.pid(), 'SIGTERM');
-  const isThere = () => {
-    try {
-      return process.kill(kafka.pid(), 0);
-    } catch {
-      return false;
-    }
-  };
-  await expect.poll(isThere, soon).toBe(false);
-}
-
 const timeout = 180_000;
 
 it('a broker that goes away amidst the work and comes back: with each source it goes on by itself, every effect once', {
@@ -115,7 +102,7 @@ it('a broker that goes away amidst the work and comes back: with each source it 
   const all = await each(Object.values(bothSources), run);
   await each(all, (one) => one.produce());
   await each(all, (one) => one.untilAmidst());
-  await stopBroker();
+  await kafka.stop(); // in order: one that was killed is kept waiting by Kafka; the soak does that
   for (const { goOn } of all) goOn();
   for (const { consumer } of all)
     await expect.poll(async () => (await consumer.status()).problems, soon).toMatchObject([{ of: 'broker' }]);

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  importerTsconfig,
   mustRun,
   type PackedPackage,
   type PackedProjects,
@@ -10,7 +11,7 @@ import {
 import { readReadme } from '@orders/dev-stack/readme';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import manifest from '../package.json' with { type: 'json' };
-import { importers, tsconfig } from './importers.ts';
+import { importers } from './importers.ts';
 
 const readme = readReadme('packages/idempotent-consumer');
 const packageDir = resolve(import.meta.dirname, '..');
@@ -73,7 +74,7 @@ it.each(Object.entries(importers))(
   'compiles strictly and runs outside the workspace with %s beside it',
   { timeout: installTimeoutMs },
   async (name, { dependencies, options, main, output }) => {
-    const files = { 'tsconfig.json': tsconfig(options), 'src/main.ts': main };
+    const files = { 'tsconfig.json': importerTsconfig(options), 'src/main.ts': main };
     const nodes = name === 'nothing' ? [`node@${oldestNode}`] : [];
     const dir = await projects.make(name, [...dependencies, 'typescript', ...nodes], files);
     await mustRun(dir, join(dir, 'node_modules/.bin/tsc'), '-p', '.');
@@ -92,7 +93,7 @@ it("all its entries compile strictly and load, and so do the README's snippets",
   const snippets = readme.snippets.map((code, i) => [`src/readme-${i}.ts`, code] as const);
   expect(snippets.length).toBeGreaterThan(2);
   const dir = await projects.make('full', [...peers, ...others], {
-    'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),
+    'tsconfig.json': importerTsconfig({ lib: ['es2024'], types: ['node'] }),
     'src/subpaths.ts': subpaths.map((path, i) => `export * as p${i} from '${path}';\n`).join(''),
     ...Object.fromEntries(snippets),
   });

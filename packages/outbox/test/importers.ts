@@ -1,22 +1,5 @@
 /** What importers write: each is compiled outside the workspace, with the declarations of libraries checked too. */
 
-/** @param more compiler options */
-export const tsconfig = (more: object = {}) =>
-  JSON.stringify({
-    compilerOptions: {
-      module: 'nodenext',
-      target: 'es2024',
-      outDir: 'dist',
-      rootDir: 'src',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      skipLibCheck: false,
-      ...more,
-    },
-    include: ['src'],
-  });
-
 /** The library alone: no Node types, no `@types/pg`, no broker client. */
 export const plainImporter = `
 import { bucketOf, createOutbox, createRelay, OutboxError, type Outbox, type Publisher, type Relay } from '@orders/outbox';

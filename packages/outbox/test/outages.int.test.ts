@@ -93,24 +93,11 @@ async function run({ schema, publisher, pool }: Side) {
 const each = <T, R>(all: readonly T[], what: (one: T) => Promise<R>): Promise<R[]> =>
   Promise.all(all.map(what));
 
-/** In order: a broker that was killed is kept waiting by Kafka until its session has run out; the soak does that. */
-async function stopBroker(): Promise<void> {
-  process.kill(kafka.pid(), 'SIGTERM');
-  const isThere = () => {
-    try {
-      return process.kill(kafka.pid(), 0);
-    } catch {
-      return false;
-    }
-  };
-  await expect.poll(isThere, poll).toBe(false);
-}
-
 it('a broker that is away and comes back: with each publisher the relay goes on by itself and loses nothing', async () => {
   const running = await each(sides, run);
   await each(running, (one) => one.add());
   await each(running, (one) => one.untilPublished());
-  await stopBroker();
+  await kafka.stop(); // in order: one that was killed is kept waiting by Kafka; the soak does that
   await each(running, (one) => one.add());
   for (const { relay } of running) {
     await expect.poll(() => relay.status().parked.length, poll).toBeGreaterThan(0);

@@ -7,8 +7,8 @@ import manifest from '../package.json' with { type: 'json' };
 import { checkHistory } from '../src/testing.ts';
 import { openFirstUse } from './first-use.ts';
 import { readTopic } from './fixture.ts';
-import { fullImporter, fullOutput, plainImporter, plainOutput, tsconfig } from './importers.ts';
-import { mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
+import { fullImporter, fullOutput, plainImporter, plainOutput } from './importers.ts';
+import { importerTsconfig, mustRun, type Packed, packageDir, packOutbox, run } from './packed.ts';
 import { openShippingService } from './shipping-service.ts';
 
 const readme = readReadme('packages/outbox');
@@ -186,12 +186,12 @@ function installAll() {
   const full = [...peers, 'vite@^8', '@types/debug@^4', 'pg', '@types/pg', '@types/node', 'typescript'];
   const installing = {
     plain: packed.projects.make('plain', plain, {
-      'tsconfig.json': tsconfig(),
+      'tsconfig.json': importerTsconfig(),
       'src/main.ts': plainImporter,
     }),
     full: packed.projects.make('full', full, {
       // Without the DOM, whose `fetch` @platformatic/kafka's declarations do not fit.
-      'tsconfig.json': tsconfig({ lib: ['es2024'], types: ['node'] }),
+      'tsconfig.json': importerTsconfig({ lib: ['es2024'], types: ['node'] }),
       'src/main.ts': fullImporter,
       'src/subpaths.ts': subpaths.map((path, i) => `export * as p${i} from '${path}';\n`).join(''),
       ...readmeModules(),

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { type PackedProjects, packProjects } from '@orders/dev-stack/packed';
 
-export { mustRun, run } from '@orders/dev-stack/packed';
+export { importerTsconfig, mustRun, run } from '@orders/dev-stack/packed';
 
 /** The package's folder in the workspace. */
 export const packageDir = resolve(import.meta.dirname, '..');
