@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Publisher, Relay } from '../src/index.ts';
+import type { PoolLike, Publisher, Relay } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
 import {
   eventsFor,
@@ -190,5 +190,45 @@ describe('a relay that stands still', () => {
     const records = await readTopic(topic);
     expect(records).toHaveLength(30);
     expect(firstAppearances(records)).toEqual(written(events));
+  });
+});
+
+describe('a registration whose answer is lost', () => {
+  /** Commits the first registrations, and says that the connection is gone. */
+  function losingRegistrations(count: number): PoolLike & { lost(): number } {
+    let lost = 0;
+    return {
+      connect: () => database.pool.connect(),
+      lost: () => lost,
+      async query(text, values) {
+        const answer = await database.pool.query(text, values);
+        if (lost >= count || !/INSERT INTO \S*outbox_relays/.test(text)) return answer;
+        lost += 1;
+        throw new Error('Connection terminated unexpectedly');
+      },
+    };
+  }
+  const relaysThere = async () => (await database.pool.query('SELECT id FROM outbox_relays')).rows.length;
+
+  it('is repeated: the relay goes on by itself, long before that lease ends', async () => {
+    const topic = await openTestTopic('lost-answer');
+    const pool = losingRegistrations(2);
+    const relay = await start(pool, kafkajs, { leaseDurationMs: 600_000, pollIntervalMs: 50 });
+    const events = eventsFor(topic, 10, 5);
+    await database.add(events);
+    await untilPublished(topic);
+    expect(pool.lost()).toBe(2);
+    expect(await relaysThere()).toBe(1);
+    await relay.stop();
+    expect(await relaysThere()).toBe(0);
+  });
+
+  it('leaves nothing behind when the relay stops before it is repeated', async () => {
+    const pool = losingRegistrations(Number.POSITIVE_INFINITY);
+    const relay = await start(pool, kafkajs, { leaseDurationMs: 600_000 });
+    await expect.poll(pool.lost, poll).toBeGreaterThan(0);
+    expect(await relaysThere()).toBe(1);
+    await relay.stop();
+    expect(await relaysThere()).toBe(0);
   });
 });

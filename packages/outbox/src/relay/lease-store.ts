@@ -13,11 +13,13 @@ export interface LeaseView {
 /** The statements about leases; all times are the database's. Each is a transaction of its own. */
 export function createLeaseStore(pool: PoolLike, names: OutboxNames) {
   return {
+    /** May be repeated: the answer to an earlier try may have been lost behind its commit. */
     async register(relayId: string, leaseDurationMs: number): Promise<void> {
       await run(
         pool,
         `INSERT INTO ${names.relays} (id, heartbeat_at, lease_until)
-         VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2::float8 / 1000))`,
+         VALUES ($1, clock_timestamp(), clock_timestamp() + make_interval(secs => $2::float8 / 1000))
+         ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, lease_until = excluded.lease_until`,
         [relayId, leaseDurationMs],
       );
     },

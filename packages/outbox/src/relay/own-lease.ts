@@ -33,6 +33,8 @@ export function createOwnLease(
   const { leaseDurationMs, leaseMarginMs } = settings;
   const clock = createLeaseClock(leaseDurationMs, leaseMarginMs);
   let registered = false;
+  /** Of a registration without an answer nobody knows whether it stands. */
+  let mayStand = false;
 
   async function renew(): Promise<void> {
     const sentAt = clock.now();
@@ -44,6 +46,7 @@ export function createOwnLease(
     }
     if (!registered) {
       await admit();
+      mayStand = true;
       await store.register(relayId, leaseDurationMs);
       registered = true;
       await store.announce();
@@ -53,8 +56,9 @@ export function createOwnLease(
 
   async function end(): Promise<void> {
     clock.end();
-    if (!registered) return;
+    if (!mayStand) return;
     registered = false;
+    mayStand = false;
     await store.deregister(relayId);
     await store.announce();
   }
