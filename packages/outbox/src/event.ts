@@ -1,4 +1,5 @@
 import { asError, OutboxError } from './errors.ts';
+import { jsonbBytes } from './jsonb-bytes.ts';
 import { uuidV7 } from './uuid.ts';
 
 /** An event as it is written to the outbox. */
@@ -113,12 +114,6 @@ function headersOf(id: string, event: OutboxEvent, traceContext: TraceContext | 
   const text = JSON.stringify(headers);
   if (noText.test(text)) throw invalid(id, 'headers', 'contain U+0000 or half of a surrogate pair');
   return text;
-}
-
-/** Bytes of a JSON text as PostgreSQL writes it: a space behind each colon and comma that is not in a string. */
-function jsonbBytes(text: string): number {
-  const separators = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '').match(/[:,]/g)?.length ?? 0;
-  return Buffer.byteLength(text) + separators;
 }
 
 function invalid(id: string, field: string, problem: string): OutboxError {

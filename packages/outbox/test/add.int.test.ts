@@ -1,6 +1,8 @@
+import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createOutbox, lockKey, type OutboxTransaction } from '../src/index.ts';
+import { jsonbBytes } from '../src/jsonb-bytes.ts';
 import { eventFor, eventsFor, type OutboxDatabase, openTestDatabase } from './fixture.ts';
 
 let database: OutboxDatabase;
@@ -113,6 +115,45 @@ describe('an event', () => {
       await small.add(tx, eventFor(topic, 'k', 0, { payload: 'x'.repeat(150) }));
     });
     expect(await rowsOf(topic)).toHaveLength(1);
+  });
+
+  it('has the size that is sent, whatever JSON it is', async () => {
+    const number = fc.oneof(
+      fc.double(),
+      fc.integer(),
+      fc.constantFrom(1e300, -1.5e-300, 5e-324, -0, 1e21, 1.25e-7),
+    );
+    const { json } = fc.letrec<{ json: unknown }>((tie) => ({
+      json: fc.oneof(
+        { maxDepth: 4 },
+        number.filter(Number.isFinite),
+        fc.string({
+          unit: fc.constantFrom('\\', '"', ':', ',', 'e', '1', '+', '\n', '\u0001', 'é', '😀', '['),
+        }),
+        fc.boolean(),
+        fc.constant(null),
+        fc.array(tie('json'), { maxLength: 5 }),
+        fc.dictionary(fc.string({ unit: fc.constantFrom('a', '"', '\\', ':', 'é') }), tie('json'), {
+          maxKeys: 5,
+        }),
+      ),
+    }));
+    const values = fc.sample(json, 2_000).map((value) => JSON.stringify(value));
+    const { rows } = await client.query(
+      'SELECT octet_length(v::jsonb::text) AS bytes FROM unnest($1::text[]) WITH ORDINALITY AS t (v, n) ORDER BY n',
+      [values],
+    );
+    expect(values.map(jsonbBytes)).toEqual(rows.map(({ bytes }) => bytes));
+  });
+
+  it.each([
+    ['numbers that have 301 digits each', Array.from({ length: 4_000 }, () => 1e300)],
+    ['20 MB of text', 'x'.repeat(20_000_000)],
+    ['20 MB of escapes', '"'.repeat(10_000_000)],
+  ])('is refused when it is too large: %s', async (_, payload) => {
+    await expect(outbox.add(client, eventFor('too-large', 'k', 0, { payload }))).rejects.toMatchObject({
+      code: 'OUTBOX_EVENT_TOO_LARGE',
+    });
   });
 
   it('of almost a megabyte passes by default, and a larger one does not', async () => {
