@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { startTimeOf } from '../src/process-identity.ts';
 import { type ServiceOptions, type ServiceProcess, startService } from '../src/service-process.ts';
 
@@ -12,6 +12,7 @@ const fixture = (name: string) => new URL(`../fixtures/${name}`, import.meta.url
 const isAlive = (pid: number) => startTimeOf(pid) !== undefined;
 const started: { kill(): unknown }[] = [];
 afterEach(async () => {
+  vi.unstubAllEnvs();
   for (const one of started.splice(0)) await one.kill();
 });
 
@@ -39,10 +40,16 @@ test('its log is read line by line: JSON as objects, anything else as text', asy
   );
 });
 
-test('it has the environment it was given and PATH, nothing of ours; hooks are loaded first', async () => {
+test('it has the environment it was given, PATH and the compile cache, nothing else of ours; hooks are loaded first', async () => {
+  vi.stubEnv('NODE_COMPILE_CACHE', join(tmpdir(), 'orders-compile-cache'));
+  vi.stubEnv('ORDERS_SECRET', 'ours');
   const service = await start({ env: { ORDERS_TOPIC: 't' }, imports: [fixture('import-hook.ts')] });
   await logged(service, 'up');
-  expect(service.logs.find((line) => line.msg === 'up')?.env).toEqual(['ORDERS_TOPIC', 'PATH']);
+  expect(service.logs.find((line) => line.msg === 'up')?.env).toEqual([
+    'NODE_COMPILE_CACHE',
+    'ORDERS_TOPIC',
+    'PATH',
+  ]);
   expect(messages(service).indexOf('hook loaded')).toBeLessThan(messages(service).indexOf('up'));
 });
 
