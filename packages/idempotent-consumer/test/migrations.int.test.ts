@@ -108,6 +108,21 @@ it('search_path is left as it was, and without a transaction nothing is done', a
   await bare.destroy();
 });
 
+it('plain SQL without a transaction is applied in that of the tool, or not at all', async () => {
+  const client = await pool.connect();
+  const script = consumerSql({ schema: 'by_tool', transaction: false });
+  expect(script).not.toMatch(/^(BEGIN|COMMIT)/m);
+  const isThere = async () =>
+    (await client.query(`SELECT to_regclass('by_tool.consumer_migrations') AS name`)).rows[0].name !== null;
+  for (const end of ['ROLLBACK', 'COMMIT']) {
+    await client.query('BEGIN');
+    await client.query(script);
+    await client.query(end);
+    expect(await isThere()).toBe(end === 'COMMIT');
+  }
+  client.release();
+});
+
 it('the inbox is the one of the search_path', async () => {
   const schema = uniqueName('own');
   await migrate(consumerMigratorSettings({ schema }));

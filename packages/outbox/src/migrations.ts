@@ -78,17 +78,21 @@ export const outboxMigrations: Readonly<Record<string, OutboxMigration>> = creat
 /**
  * The same migrations as a script for psql or any other tool, in one transaction, with a note of each in
  * `outbox_migrations`, so that a Kysely Migrator can take over later.
- * @param options `after`: name of the last migration that has been applied already
+ * @param options `after`: name of the last migration that has been applied already; `transaction: false` leaves BEGIN
+ * and COMMIT out, for a tool that brings its own transaction
  */
-export function outboxSql(options: OutboxMigrationOptions & { readonly after?: string } = {}): string {
-  const { schema, after = '' } = options;
+export function outboxSql(
+  options: OutboxMigrationOptions & { readonly after?: string; readonly transaction?: boolean } = {},
+): string {
+  const { schema, after = '', transaction = true } = options;
   const due = Object.entries(migrations).filter(([name]) => name > after);
   const note = [
     `CREATE TABLE IF NOT EXISTS ${outboxMigrationTable}
        (name varchar(255) NOT NULL PRIMARY KEY, timestamp varchar(255) NOT NULL)`,
   ];
   const statements = due.flatMap(([name, sql]) => [...sql, noteOf(name)]);
-  const script = ['BEGIN', ...inSchema(schema, [...note, ...statements]), 'COMMIT'];
+  const all = inSchema(schema, [...note, ...statements]);
+  const script = transaction ? ['BEGIN', ...all, 'COMMIT'] : all;
   return script.map((statement) => `${statement.trim()};\n`).join('\n');
 }
 

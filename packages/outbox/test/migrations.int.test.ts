@@ -125,6 +125,21 @@ describe('the migrations', { shuffle: false }, () => {
     await bare.destroy();
   });
 
+  it('as plain SQL without a transaction are applied in that of the tool, or not at all', async () => {
+    const client = await pool.connect();
+    const script = outboxSql({ schema: 'by_tool', transaction: false });
+    expect(script).not.toMatch(/^(BEGIN|COMMIT)/m);
+    const isThere = async () =>
+      (await client.query(`SELECT to_regclass('by_tool.outbox_migrations') AS name`)).rows[0].name !== null;
+    for (const end of ['ROLLBACK', 'COMMIT']) {
+      await client.query('BEGIN');
+      await client.query(script);
+      await client.query(end);
+      expect(await isThere()).toBe(end === 'COMMIT');
+    }
+    client.release();
+  });
+
   it('of which none is due give a script that changes nothing', async () => {
     const before = await catalogOf('left_alone');
     const after = Object.keys(outboxMigrations).toSorted().at(-1) ?? '';
