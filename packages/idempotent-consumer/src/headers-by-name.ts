@@ -25,3 +25,7 @@ class Bare {}
 Object.setPrototypeOf(Bare.prototype, null);
 Reflect.deleteProperty(Bare.prototype, 'constructor');
 Object.freeze(Bare.prototype);
+
+/** Whether it is one value, and not the list of a name that repeats. */
+export const isHeaderValue = (value: unknown): value is HeaderValue =>
+  value === null || typeof value === 'string' || value instanceof Uint8Array;

@@ -1,9 +1,20 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { testStack } from '@orders/dev-stack/testing';
 import { Producer } from '@platformatic/kafka';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import {
+  acceptAll,
+  createGate,
+  numbered,
+  soon,
+  uniqueGroup,
+  upTo,
+  withMembers,
+} from '../src/testing/source-member.ts';
+import { openPlatformatic } from './platformatic-fixture.ts';
 import { openSourceBroker } from './source-broker.ts';
 
 interface Report {
@@ -51,3 +62,31 @@ it.each(['gzip', 'zstd'] as const)(
     await broker.close();
   },
 );
+
+it('a partition that stands still keeps no memory of what others are sent beside it', async () => {
+  const broker = await openPlatformatic({});
+  const topic = await broker.createTopic(2);
+  const gate = createGate();
+  const rounds = 40;
+  await withMembers(broker, async (startMember) => {
+    const member = startMember({ groupId: uniqueGroup(), topics: [topic] }, async (chunk) => {
+      if (chunk.records[0].partition === 0) await gate.passed;
+      return acceptAll(chunk);
+    });
+    try {
+      for (let n = 0; n < rounds; n++) {
+        await broker.produce(topic, [{ partition: 1, value: randomBytes(200_000) }, ...numbered(0, 1, n)]);
+        await vi.waitFor(() => expect(member.offsets(1)).toEqual(upTo(n + 1)), soon);
+      }
+    } finally {
+      gate.open();
+    }
+    await vi.waitFor(() => expect(member.offsets(0)).toEqual(upTo(rounds)), soon);
+    const waited = member.seen.filter(({ partition, value }) => partition === 0 && value !== null);
+    const memory = new Set(waited.map(({ value }) => (value as Uint8Array).buffer));
+    const bytes = [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    console.info(`${waited.length} small records keep ${(bytes / 1024).toFixed(0)} KiB`);
+    expect(bytes).toBeLessThan(700_000);
+  });
+  await broker.close();
+});

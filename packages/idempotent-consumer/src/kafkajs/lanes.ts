@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EachBatchPayload } from 'kafkajs';
 import { chunksOf, type Records } from '../chunks.ts';
+import { detached } from '../detached.ts';
 import type { RecordSink } from '../source.ts';
 import type { Member, Membership } from './membership.ts';
 import type { Settings } from './options.ts';
-import { detached, recordOf } from './records.ts';
+import { recordOf } from './records.ts';
 
 /** The partitions that have records in hand. */
 export interface Lanes {

@@ -1,4 +1,5 @@
 import { type ChunkLimits, chunksOf, type Records, recordBytes } from '../chunks.ts';
+import { detached } from '../detached.ts';
 import type { ConsumedRecord } from '../record.ts';
 
 /** What was fetched of a partition and is not dealt with. */
@@ -26,19 +27,30 @@ export interface TakenRecords {
 }
 
 interface HeldRecord {
-  readonly record: ConsumedRecord;
+  record: ConsumedRecord;
   /** Of its fetch, with the last record of it. */
   fetchEnd?: { nextOffset: bigint; readonly bytes: number };
 }
 
+/** Fetches whose records wait in the memory that they came in. The client cuts them out of what its socket has read. */
+const fetchesUncopied = 4;
+
 /** @param signal ends the waiting */
 export function createHeldRecords(signal: AbortSignal): HeldRecords {
   let waiting: HeldRecord[] = [];
+  let uncopied: (readonly HeldRecord[])[] = [];
   let last: HeldRecord | undefined;
   let bytes = 0;
   let bytesTaken = 0;
   let arrival = Promise.withResolvers<void>();
   signal.addEventListener('abort', () => arrival.resolve());
+
+  /** A partition that stands still would else keep what the others were sent beside its records. */
+  function copyOldest(): void {
+    const oldest = uncopied.shift() ?? [];
+    const fetchBytes = oldest.at(-1)?.fetchEnd?.bytes ?? 0;
+    for (const one of oldest) one.record = detached(one.record, 2 * fetchBytes);
+  }
 
   return {
     add(records, nextOffset) {
@@ -46,14 +58,14 @@ export function createHeldRecords(signal: AbortSignal): HeldRecords {
         if (last?.fetchEnd !== undefined) last.fetchEnd.nextOffset = nextOffset;
         return;
       }
-      let fetchBytes = 0;
-      for (const record of records) {
-        fetchBytes += recordBytes(record);
-        last = { record };
-        waiting.push(last);
-      }
-      if (last !== undefined) last.fetchEnd = { nextOffset, bytes: fetchBytes };
+      const fetched = records.map((record): HeldRecord => ({ record }));
+      const fetchBytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
+      last = fetched.at(-1) as HeldRecord;
+      last.fetchEnd = { nextOffset, bytes: fetchBytes };
+      for (const one of fetched) waiting.push(one);
       bytes += fetchBytes;
+      uncopied.push(fetched);
+      if (uncopied.length > fetchesUncopied) copyOldest();
       arrival.resolve();
     },
     async take(limits) {
@@ -65,7 +77,10 @@ export function createHeldRecords(signal: AbortSignal): HeldRecords {
       const [records] = chunksOf(first, limits);
       if (records === undefined || signal.aborted) return undefined;
       const taken = waiting.splice(0, records.length);
-      for (const { fetchEnd } of taken) bytesTaken += fetchEnd?.bytes ?? 0;
+      for (const one of taken) {
+        bytesTaken += one.fetchEnd?.bytes ?? 0;
+        if (uncopied[0]?.at(-1) === one) uncopied.shift();
+      }
       const end = taken.at(-1);
       const lastOffset = (records.at(-1) ?? records[0]).offset;
       return { records, nextOffset: () => end?.fetchEnd?.nextOffset ?? BigInt(lastOffset) + 1n };
@@ -76,6 +91,7 @@ export function createHeldRecords(signal: AbortSignal): HeldRecords {
     },
     clear() {
       waiting = [];
+      uncopied = [];
       last = undefined;
       bytes = 0;
       bytesTaken = 0;
