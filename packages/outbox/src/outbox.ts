@@ -1,6 +1,7 @@
 import { OutboxError } from './errors.ts';
 import { columnsOf, type OutboxColumns, type OutboxEvent, type TraceContext } from './event.ts';
-import { type Logger, silentLogger } from './logger.ts';
+import type { Logger } from './logger.ts';
+import { harmlessLogger } from './observers.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import { type OutboxStatus, type OutboxStatusOptions, outboxStatus } from './status.ts';
 import { inTransactionSql, type OutboxTransaction, runOnlyInTransaction } from './transaction.ts';
@@ -57,7 +58,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
     pool: options.pool,
     channel: names.channel,
     debounceMs: options.wakeDebounceMs ?? 1,
-    logger: options.logger ?? silentLogger,
+    logger: harmlessLogger(options.logger),
   });
 
   async function add(tx: OutboxTransaction, events: OutboxEvent | readonly OutboxEvent[]): Promise<string[]> {

@@ -1,6 +1,7 @@
 import { asError, OutboxError } from './errors.ts';
-import { type Logger, silentLogger } from './logger.ts';
-import { noMetrics, type RelayMetrics } from './metrics.ts';
+import type { Logger } from './logger.ts';
+import type { RelayMetrics } from './metrics.ts';
+import { harmlessLogger, harmlessMetrics } from './observers.ts';
 import { pauseRelays, type RelayPause, resumeRelays } from './pause.ts';
 import { outboxNames, type PoolLike } from './postgres.ts';
 import type { Publisher } from './publisher.ts';
@@ -137,7 +138,9 @@ const markCollectMs = 5;
 type Run = Awaited<ReturnType<typeof startRun>>;
 
 async function startRun(deps: RelayDeps, settings: RelaySettings, counts: RelayCounts) {
-  const { pool, publisher, logger = silentLogger, metrics = noMetrics, crashPoint = () => undefined } = deps;
+  const { pool, publisher, crashPoint = () => undefined } = deps;
+  const logger = harmlessLogger(deps.logger);
+  const metrics = harmlessMetrics(logger, deps.metrics);
   const names = outboxNames(settings.schema);
   const lanes = createLanes(settings);
   const store = createLeaseStore(pool, names);

@@ -52,6 +52,24 @@ it('returns to normal when the topic is well, or when nothing of it is left', ()
   expect(lanes.nextRetryInMs([1, 2])).toBe(Number.POSITIVE_INFINITY);
 });
 
+it('learns nothing of a topic from a batch that was not sent', () => {
+  const { lanes, clock } = lanesAt();
+  for (let n = 0; n < 10; n += 1) {
+    clock.ms += 1_000;
+    lanes.depart(1, 'bad');
+    lanes.arrive(1, 'bad', failure);
+    clock.ms += 1_000;
+    lanes.depart(2, 'orders');
+    lanes.arrive(2, 'orders', 'not sent');
+  }
+  expect(lanes.inTheWay()).toEqual([]); // none was well
+  const [before] = lanes.parkedTopics();
+  lanes.depart(1, 'bad');
+  lanes.arrive(1, 'bad', 'not sent');
+  expect(lanes.parkedTopics()).toEqual([{ ...before, retryInMs: 100 }]);
+  expect([lanes.isIdle(1), lanes.isIdle(2)]).toEqual([true, true]);
+});
+
 it('forgets what waited in a bucket that is no longer ours, but not what is in flight', () => {
   const { lanes } = lanesAt();
   lanes.depart(1, 'bad');

@@ -7,16 +7,20 @@ import type { OutboxRow } from '../src/relay/outbox-rows.ts';
 const rows = (count: number, bucket: number) =>
   Array.from({ length: count }, () => ({ bucket }) as OutboxRow);
 
-/** Marks, and how many rows each statement had. `marked`: how many of them it marks. */
-function marksAt({ marked = (count: number) => count, collectMs = 60_000 } = {}) {
+/** Marks, and how many rows each statement had. `marked`: how many of them it marks, or why there is no answer. */
+function marksAt({ marked = (count: number): number | Error => count, collectMs = 60_000 } = {}) {
   const statements: number[] = [];
+  const repeated: boolean[] = [];
   const counts = { published: 0, marked: 0, fenced: 0, dropped: 0, deadLettered: 0 };
   const marks = createMarks(
     {
       rows: {
-        mark: async (some) => {
+        mark: async (some, isRepeated = false) => {
           statements.push(some.length);
-          return marked(some.length);
+          repeated.push(isRepeated);
+          const answer = marked(some.length);
+          if (answer instanceof Error) throw answer;
+          return answer;
         },
       },
       leases: { relayId: 'me', holds: () => true },
@@ -27,7 +31,7 @@ function marksAt({ marked = (count: number) => count, collectMs = 60_000 } = {})
     },
     collectMs,
   );
-  return { marks, statements, counts };
+  return { marks, statements, repeated, counts };
 }
 
 it('a few rows wait for those of other flights and are marked together, when it is time or somebody waits', async () => {
@@ -56,4 +60,12 @@ it('rows whose mark is refused are counted', async () => {
   const { marks, counts } = marksAt({ marked: (count) => count - 1 });
   await marks.mark(rows(100, 1));
   expect(counts).toMatchObject({ marked: 99, fenced: 1 });
+});
+
+it('a mark without an answer is repeated, and says so: it may stand', async () => {
+  const answers = [new Error('cut'), new Error('cut'), 100];
+  const { marks, repeated, counts } = marksAt({ marked: () => answers.shift() ?? 0 });
+  await marks.mark(rows(100, 1));
+  expect(repeated).toEqual([false, true, true]);
+  expect(counts).toMatchObject({ marked: 100, fenced: 0 });
 });

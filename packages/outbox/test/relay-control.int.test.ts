@@ -10,9 +10,10 @@ import {
   openTestDatabase,
   openTestTopic,
   readTopic,
+  uniqueName,
   written,
 } from './fixture.ts';
-import { poll, poolWithDoors, publisherWithDoors, relays, untilShared } from './relay-fixture.ts';
+import { calmLease, poll, poolWithDoors, publisherWithDoors, relays, untilShared } from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 let kafkajs: Publisher;
@@ -100,6 +101,27 @@ describe('a pause', () => {
     expect(relay.status().published).toBe(0);
     await relay.resume();
     await untilPublished(topic);
+  });
+
+  it('in which an attempt at a topic that fails is left says nothing about the topic: it goes on waiting', async () => {
+    const topic = uniqueName('left');
+    const { pool, reads } = poolWithDoors(database.pool);
+    const relay = await start(pool, kafkajs, { ...calmLease, backoffBaseMs: 20, backoffMaxMs: 50 });
+    await database.add(eventsFor(topic, 10, 1));
+    await expect.poll(() => relay.status().parked[0]?.failures ?? 0, poll).toBeGreaterThan(3);
+    reads.shut();
+    await expect.poll(reads.waiting, poll).toBe(1);
+    const failed = relay.status().parked[0];
+    await relay.pause();
+    await expect.poll(() => relay.status().paused, poll).not.toBeNull();
+    reads.open();
+    await expect.poll(() => relay.status().dropped, poll).toBe(10);
+    await expect.poll(() => relay.status().inFlight, poll).toBe(0);
+    expect(relay.status().parked).toEqual([{ ...failed, retryInMs: expect.any(Number) }]);
+    await relay.resume();
+    await expect.poll(() => relay.status().parked[0]?.failures, poll).toBeGreaterThan(failed?.failures ?? 0);
+    await relay.stop();
+    await database.pool.query('UPDATE outbox SET published_at = now() WHERE topic = $1', [topic]);
   });
 
   it('is kept by a relay that starts in it, and by one that cannot reach the database when it starts', async () => {

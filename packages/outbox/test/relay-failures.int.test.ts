@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { bucketOf, createOutbox, createRelay, type Publisher } from '../src/index.ts';
+import { bucketOf, createOutbox, createRelay, type PoolLike, type Publisher } from '../src/index.ts';
 import { createKafkajsPublisher } from '../src/kafkajs.ts';
 import { cuttablePostgres } from './cuttable-postgres.ts';
 import {
@@ -14,7 +14,7 @@ import {
   uniqueName,
   written,
 } from './fixture.ts';
-import { fastLease, poll, publisherWithDoors, relays } from './relay-fixture.ts';
+import { calmLease, fastLease, poll, publisherWithDoors, relays } from './relay-fixture.ts';
 
 let database: OutboxDatabase;
 let kafkajs: Publisher;
@@ -188,5 +188,39 @@ describe('the database', () => {
     outbox.wake();
     await untilPublished(topic);
     await outbox.close();
+  });
+
+  it('may take a mark and lose the answer: the events count as marked, not as those of another owner', async () => {
+    const topic = await openTestTopic('unanswered');
+    let lost = 0;
+    const query = async (text: string, values?: unknown[]) => {
+      const answer = await database.pool.query(text, values);
+      const isMark = text.includes('outbox_mark(') && Number(answer.rows[0]?.marked) > 0;
+      if (isMark && lost++ === 0) throw new Error('Connection terminated unexpectedly');
+      return answer;
+    };
+    const pool: PoolLike = { query, connect: () => database.pool.connect() };
+    const relay = await start(pool, kafkajs, { ...calmLease, pollIntervalMs: 50 });
+    await database.add(eventsFor(topic, 20, 5));
+    await expect.poll(() => relay.status().marked + relay.status().fenced, poll).toBe(20);
+    expect(lost).toBeGreaterThan(0);
+    expect(relay.status()).toMatchObject({ published: 20, marked: 20, fenced: 0 });
+    expect(await database.unpublished(topic)).toBe(0);
+  });
+
+  it('may lose the answer to a mark while the bucket goes to another owner: what became of it stays unknown', async () => {
+    const topic = await openTestTopic('gone');
+    let lost = 0;
+    const query = async (text: string, values?: unknown[]) => {
+      const answer = await database.pool.query(text, values);
+      if (!text.includes('outbox_mark(') || Number(answer.rows[0]?.marked) === 0 || lost++ > 0) return answer;
+      await database.pool.query('UPDATE outbox_buckets SET epoch = epoch + 1');
+      throw new Error('Connection terminated unexpectedly');
+    };
+    const pool: PoolLike = { query, connect: () => database.pool.connect() };
+    const relay = await start(pool, kafkajs, { ...calmLease, pollIntervalMs: 50 });
+    await database.add(eventsFor(topic, 20, 1));
+    await expect.poll(() => relay.status().marked + relay.status().fenced, poll).toBe(20);
+    expect(relay.status()).toMatchObject({ published: 20, marked: 0, fenced: 20 });
   });
 });

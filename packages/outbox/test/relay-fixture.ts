@@ -84,7 +84,12 @@ export function poolWithDoors(pool: PoolLike) {
 /** Relays that are stopped at the end of the test, whatever happens. */
 export function relays() {
   const started: Relay[] = [];
+  const stopLater = (relay: Relay): Relay => {
+    started.push(relay);
+    return relay;
+  };
   return {
+    stopLater,
     async start(
       pool: PoolLike,
       publisher: Publisher,
@@ -92,8 +97,7 @@ export function relays() {
       logger?: Logger,
     ): Promise<Relay> {
       const deps = { pool, publisher, ...(logger && { logger }) };
-      const relay = createRelay(deps, { ...fastLease, drainTimeoutMs: 2000, ...options });
-      started.push(relay);
+      const relay = stopLater(createRelay(deps, { ...fastLease, drainTimeoutMs: 2000, ...options }));
       await relay.start();
       return relay;
     },

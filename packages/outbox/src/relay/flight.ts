@@ -8,6 +8,9 @@ export interface Flight {
   readonly buckets: readonly number[];
 }
 
+/** Why rows of a bucket were not all acknowledged; what was `not sent` says nothing about the topic. */
+export type NotAcknowledged = Error | 'not sent';
+
 /**
  * Sorts what was read, in order of bucket, but for rows of blocked aggregates, into flights: one topic each, so that a topic
  * that is slow or missing holds up no other, and about `sizeMax` rows, so that one is being marked while others are

@@ -1,4 +1,5 @@
 import { backoffMs } from './backoff.ts';
+import type { NotAcknowledged } from './flight.ts';
 import type { ReadRequest } from './outbox-rows.ts';
 import { type Lane, parkedTopicsOf } from './parked-topics.ts';
 import { createPassingOver } from './passing-over.ts';
@@ -16,11 +17,8 @@ export function createLanes(
   const passingOver = createPassingOver(nowMs);
   let wellMs = Number.NEGATIVE_INFINITY;
   const laneOf = (bucket: number): Lane => {
-    let lane = lanes.get(bucket);
-    if (lane === undefined) {
-      lane = { inFlight: 0, parked: new Map() };
-      lanes.set(bucket, lane);
-    }
+    const lane = lanes.get(bucket) ?? { inFlight: 0, parked: new Map() };
+    lanes.set(bucket, lane);
     return lane;
   };
 
@@ -51,11 +49,15 @@ export function createLanes(
     else parked.retrying = true;
   }
 
-  /** @param error why not all of it was acknowledged; none: the topic is well */
-  function arrive(bucket: number, topic: string, error: Error | undefined): void {
+  /** @param error none: the topic is well; `not sent`, because of the bucket: it is tried soon, and nothing is known */
+  function arrive(bucket: number, topic: string, error: NotAcknowledged | undefined): void {
     const lane = laneOf(bucket);
     const parked = lane.parked.get(topic);
     if (parked === undefined) lane.inFlight -= 1;
+    if (error === 'not sent') {
+      if (parked) Object.assign(parked, { retrying: false, retryAtMs: nowMs() + limits.backoffBaseMs });
+      return;
+    }
     if (error === undefined) {
       wellMs = nowMs();
       if (parked === undefined || parked.rows === 'passed over') lane.parked.delete(topic);
@@ -63,11 +65,10 @@ export function createLanes(
       return;
     }
     const failures = (parked?.failures ?? 0) + 1;
-    const waitMs = backoffMs(failures, { baseMs: limits.backoffBaseMs, maxMs: limits.backoffMaxMs });
     const wasAlone = parked !== undefined && wellMs > parked.failedAtMs;
     lane.parked.set(topic, {
       failures,
-      retryAtMs: nowMs() + waitMs,
+      retryAtMs: nowMs() + backoffMs(failures, { baseMs: limits.backoffBaseMs, maxMs: limits.backoffMaxMs }),
       lastError: error.message,
       retrying: false,
       failedAtMs: nowMs(),

@@ -52,9 +52,9 @@ export function createMarks(
    * owns the bucket.
    */
   async function markNow(rows: readonly OutboxRow[]): Promise<void> {
-    for (;;) {
+    for (let isRepeated = false; ; isRepeated = true) {
       try {
-        const marked = await deps.rows.mark(rows);
+        const marked = await deps.rows.mark(rows, isRepeated);
         deps.crashPoint('relay.mark.after');
         count(rows.length, marked);
         return;

@@ -72,9 +72,10 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
   /**
    * Marks rows as published, except those of buckets that have gone to another owner or epoch meanwhile.
    * @param published in order of bucket
-   * @returns how many were marked
+   * @param isRepeated whether they may be marked already, by a statement whose answer was lost
+   * @returns how many are marked by this relay
    */
-  async function mark(published: readonly OutboxRow[]): Promise<number> {
+  async function mark(published: readonly OutboxRow[], isRepeated = false): Promise<number> {
     const batches = batchesOf(published);
     const { marked } = await readRow(
       pool,
@@ -88,7 +89,25 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
         ...writtenBetween(published),
       ],
     );
-    return marked;
+    return isRepeated && marked < published.length ? countOwned(batches) : marked;
+  }
+
+  /** Rows whose bucket is still ours under the same epoch: nobody else marks those, so after a mark all of them are. */
+  async function countOwned(batches: readonly Batch[]): Promise<number> {
+    const { owned } = await readRow(
+      pool,
+      { owned: integer },
+      `SELECT coalesce(sum(p.rows), 0)::integer AS owned
+       FROM unnest($2::smallint[], $3::integer[], $4::integer[]) AS p (bucket, epoch, rows)
+       JOIN ${names.buckets} b ON b.bucket = p.bucket AND b.owner = $1 AND b.epoch = p.epoch`,
+      [
+        relayId,
+        literalOf(batches.map((batch) => batch.bucket)),
+        literalOf(batches.map((batch) => batch.epoch)),
+        literalOf(batches.map((batch) => batch.seqs.length)),
+      ],
+    );
+    return owned;
   }
 
   return { read, mark };
@@ -96,9 +115,11 @@ export function createOutboxRows(pool: PoolLike, names: OutboxNames, relayId: st
 
 export type OutboxRows = ReturnType<typeof createOutboxRows>;
 
-/** Numbers of rows, by bucket and epoch. */
-function batchesOf(rows: readonly OutboxRow[]): { bucket: number; epoch: number; seqs: string[] }[] {
-  const batches: { bucket: number; epoch: number; seqs: string[] }[] = [];
+/** Numbers of rows of one bucket and epoch. */
+type Batch = { bucket: number; epoch: number; seqs: string[] };
+
+function batchesOf(rows: readonly OutboxRow[]): Batch[] {
+  const batches: Batch[] = [];
   for (const { bucket, epoch, seq } of rows) {
     const last = batches.at(-1);
     if (last?.bucket === bucket && last.epoch === epoch) last.seqs.push(seq);

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { asError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { BucketLeases } from './bucket-leases.ts';
-import { type Flight, flightsOf } from './flight.ts';
+import { type Flight, flightsOf, type NotAcknowledged } from './flight.ts';
 import { createHeldRounds, type HeldRows } from './held-rows.ts';
 import type { Lanes } from './lanes.ts';
 import { startLoop } from './loop.ts';
@@ -77,13 +77,14 @@ export function startPublishLoop(
     const flown = nextTurn()
       .then(() => publishFlight(deps, flight, settings.publishTimeoutMs))
       .catch((thrown) => failed(flight, thrown))
-      .then((errors) => landed(errors));
-    const landed = (errors: ReadonlyMap<number, Error>) => {
+      .then((failures) => landed(failures));
+    const landed = (failures: ReadonlyMap<number, NotAcknowledged>) => {
       const isHeld = flight.rows.some((row) => row.held);
       const isParked = flight.buckets.some((bucket) => lanes.rowsOf(bucket, flight.topic) !== undefined);
-      for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, errors.get(bucket));
+      for (const bucket of flight.buckets) lanes.arrive(bucket, flight.topic, failures.get(bucket));
+      const isFailed = [...failures.values()].some((why) => why !== 'not sent');
       if (isHeld) heldRounds.landed();
-      if (isHeld || isParked || errors.size > 0) reading.ask(flight.buckets);
+      if (isHeld || isParked || isFailed) reading.ask(flight.buckets);
       inFlight -= flight.rows.length;
       flying.delete(flown);
       if (reading.isWanted()) loop.raise();

@@ -5,7 +5,7 @@ import type { Publisher, PublishResult } from '../publisher.ts';
 import { type Acknowledged, acknowledgedPrefix } from './acknowledged.ts';
 import type { BucketLeases } from './bucket-leases.ts';
 import type { RelayCounts } from './counts.ts';
-import type { Flight } from './flight.ts';
+import type { Flight, NotAcknowledged } from './flight.ts';
 import type { HeldRows, PoisonedRow } from './held-rows.ts';
 import type { Marks } from './marks.ts';
 import type { OutboxRow } from './outbox-rows.ts';
@@ -31,14 +31,16 @@ export async function publishFlight(
   deps: PublishingDeps,
   flight: Flight,
   publishTimeoutMs: number,
-): Promise<ReadonlyMap<number, Error>> {
+): Promise<ReadonlyMap<number, NotAcknowledged>> {
   const { leases, counts, crashPoint } = deps;
   crashPoint('relay.publish.before');
   // While the rows were read, a bucket may have been lost or begun its way to another relay; a process that stood still
   // meanwhile does not even know.
   const rows = leases.holds() ? flight.rows.filter((row) => leases.epochOf(row.bucket) === row.epoch) : [];
   counts.dropped += flight.rows.length - rows.length;
-  if (rows.length === 0) return new Map();
+  const sent = new Set(rows.map((row) => row.bucket));
+  const notSent = flight.buckets.filter((bucket) => !sent.has(bucket)).map((b) => [b, 'not sent'] as const);
+  if (rows.length === 0) return new Map(notSent);
 
   const startMs = performance.now();
   const acknowledged = await publishRows(deps.publisher, rows, publishTimeoutMs);
@@ -48,7 +50,7 @@ export async function publishFlight(
 
   if (acknowledged.rows.length > 0) await deps.marks.mark(acknowledged.rows);
   if (acknowledged.poisoned.length > 0) await bury(deps, acknowledged.poisoned);
-  return acknowledged.errors;
+  return new Map<number, NotAcknowledged>([...acknowledged.errors, ...notSent]);
 }
 
 async function publishRows(
