@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /** What can go wrong in this package. */
 export type OutboxErrorCode =
   | 'OUTBOX_NOT_IN_TRANSACTION' // `add` was given a pool, or a connection whose transaction is over
@@ -26,6 +28,8 @@ export class OutboxError extends Error {
   }
 }
 
-/** Anything thrown, as an Error. */
+/** Anything thrown, as an Error. Never throws itself, whatever it is given. */
 export const asError = (thrown: unknown): Error =>
-  thrown instanceof Error ? thrown : new Error(String(thrown));
+  thrown instanceof Error
+    ? thrown
+    : new Error(typeof thrown === 'string' ? thrown : inspect(thrown, { depth: 1 }));
