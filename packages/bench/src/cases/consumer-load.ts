@@ -74,14 +74,9 @@ export async function consumerLoad(run: Run): Promise<object> {
   run.judge('poisonPlatformatic', poison('platformatic'));
   run.judge('duplicateKafkajs', duplicate('kafkajs'));
   run.judge('duplicatePlatformatic', duplicate('platformatic'));
-  for (const [bar, source] of [
-    ['largePoisonKafkajs', 'kafkajs'],
-    ['largePoisonPlatformatic', 'platformatic'],
-  ] as const)
-    run.judge(
-      bar,
-      of(source, 'large poison', (one) => one.handledMax),
-    );
+  const largePoison = (source: SourceName) => of(source, 'large poison', (one) => one.handledMax);
+  run.judge('largePoisonKafkajs', largePoison('kafkajs'));
+  run.judge('largePoisonPlatformatic', largePoison('platformatic'));
   return { peaks, shareOfPeak, rounds };
 }
 
